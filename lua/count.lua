@@ -1,0 +1,43 @@
+--[[
+  count -- how many live tokens an owner has.
+
+  KEYS[1]  root            e.g. token, or token:{k3F}
+  ARGV[1]  owner_id        1 byte or more
+
+  Writes   nothing
+  Returns  integer                     an id whose record Redis evicted does not count
+  Errors   TSBADARG                    an argument is missing; nothing written
+           TSRECORD                    a name holds something of another layout; nothing written
+]]
+local root, owner_id = KEYS[1], ARGV[1]
+if #KEYS ~= 1 or #ARGV ~= 1 or owner_id == '' then
+  return redis.error_reply('TSBADARG count: expected root owner_id')
+end
+local function stray() return redis.error_reply('TSRECORD count: a name holds something of another layout') end
+
+local owner_set = root .. ':tokens:' .. owner_id
+local kind = redis.call('TYPE', owner_set).ok
+if kind ~= 'none' and kind ~= 'zset' then return stray() end
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local ids = redis.call('ZRANGEBYSCORE', owner_set, now, '+inf')
+
+local function mget(prefix, list) -- 1,000 names a call, since unpack has room for 8,000; false where is no string
+  local values = {}
+  for from = 1, #list, 1000 do
+    local names = {}
+    for i = from, math.min(from + 999, #list) do names[#names + 1] = prefix .. (list[i] or '') end
+    for i, value in ipairs(redis.call('MGET', unpack(names))) do values[from + i - 1] = value end
+  end
+  return values
+end
+local keys = mget(root .. ':id:', ids)
+local records, live = mget(root .. ':key:', keys), 0
+local owner = '","owner_id":' .. cjson.encode(owner_id) .. ','
+for i, id in ipairs(ids) do
+  local record, start = records[i], '{"id":"' .. id .. owner
+  local foreign = record and not record:find('^{"id":"[%x-]+","owner_id":".*}}$')
+  if foreign or keys[i] and not record and redis.call('EXISTS', root .. ':key:' .. keys[i]) > 0 then return stray() end
+  if record and record:sub(1, #start) == start then live = live + 1 end
+end
+return live

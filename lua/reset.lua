@@ -1,0 +1,78 @@
+--[[
+  reset -- end the tokens and hashes that the given names belong to, each token whole.
+
+  KEYS[1]   root             e.g. token, or token:{k3F}
+  ARGV[1..] name [name ...]  1 to 1,000 names without the root, as SCAN MATCH <root>:* finds them, e.g. id:<id>
+
+  Writes   all names of those tokens   deleted
+           <root>:tokens:<owner_id>    their ids removed; the TTL of its last to end
+           <root>:hash:<hash>          deleted
+           <root>:latest:<name>        deleted
+  Returns  tokens                      how many ended
+           hashes                      how many deleted
+           left                        members left in the owner sets named: give the same names again
+  Errors   TSBADARG                    an argument is missing; nothing written
+
+  What is not of this layout stays where it is. Of an owner set 100 members go at a time, so no call takes long.
+]]
+local root = KEYS[1]
+if #KEYS ~= 1 or #ARGV < 1 or #ARGV > 1000 then
+  return redis.error_reply('TSBADARG reset: expected root and 1 to 1000 names')
+end
+local function string_at(name) return redis.call('MGET', name)[1] end -- unlike GET no error on another type
+
+local tokens, hashes, left = 0, 0, 0
+local end_ = {} -- how a name of each family ends
+function end_.key(key, record)
+  record = record or string_at(root .. ':key:' .. key)
+  local id = record and record:sub(8, 43)
+  if record and record:find('^{"id":"[%x-]+","grace":') then -- rotated out: its token ends with it
+    end_.id(id)
+    redis.call('DEL', root .. ':key:' .. key)
+  elseif record and record:find('^{"id":"[%x-]+","owner_id":".-,"attrs":{.*}}$') then
+    local head = cjson.decode(record:sub(1, record:find(',"attrs":{', 57, true) - 1) .. '}')
+    local owner_set = root .. ':tokens:' .. head.owner_id
+    if redis.call('TYPE', owner_set).ok == 'zset' then
+      redis.call('ZREM', owner_set, id)
+      local last = redis.call('ZRANGE', owner_set, -1, -1, 'WITHSCORES')[2]
+      if last and last ~= 'inf' then redis.call('PEXPIREAT', owner_set, last) end
+    end
+    redis.call('DEL', root .. ':key:' .. key)
+    if string_at(root .. ':id:' .. id) == key then redis.call('DEL', root .. ':id:' .. id) end
+    for old in pairs(head.graced or {}) do -- a name whose grace is over may be another token's by now
+      local name, alias = root .. ':key:' .. old, '{"id":"' .. id .. '","grace":'
+      if (string_at(name) or ''):sub(1, #alias) == alias then redis.call('DEL', name) end
+    end
+    tokens = tokens + 1
+  end
+end
+function end_.id(id)
+  local key = string_at(root .. ':id:' .. id)
+  local record = key and string_at(root .. ':key:' .. key)
+  if record and record:sub(8, 43) == id then
+    end_.key(key, record)
+  elseif key and redis.call('EXISTS', root .. ':key:' .. key) == 0 then -- led nowhere: its record was evicted
+    redis.call('DEL', root .. ':id:' .. id)
+  end
+end
+function end_.tokens(owner_id)
+  local owner_set = root .. ':tokens:' .. owner_id
+  if redis.call('TYPE', owner_set).ok ~= 'zset' then return end
+  for _, id in ipairs(redis.call('ZRANGE', owner_set, 0, 99)) do
+    end_.id(id)
+    redis.call('ZREM', owner_set, id)
+  end
+  left = left + redis.call('ZCARD', owner_set)
+end
+function end_.hash(hash)
+  if string_at(root .. ':hash:' .. hash) then hashes = hashes + redis.call('DEL', root .. ':hash:' .. hash) end
+end
+function end_.latest(name)
+  if string_at(root .. ':latest:' .. name) then redis.call('DEL', root .. ':latest:' .. name) end
+end
+
+for _, name in ipairs(ARGV) do -- at most 1,000
+  local family, rest = name:match('^(%l+):(.+)$')
+  if end_[family] then end_[family](rest) end
+end
+return { tokens, hashes, left }

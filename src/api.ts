@@ -1,0 +1,64 @@
+import { Store } from './tokenstore.js'
+import type { Callback, Config, Token } from './types.js'
+
+// What tokenstore 0.0.4 made: crypto.randomBytes(8) in hex.
+const HASH_SIZE = 16
+
+type Done<T> = Callback<T>
+
+/**
+ * The facade for code written against tokenstore 0.0.4: callbacks only, `setAttrs`, `false` for not found,
+ * hashes of 16 characters, and the object given to `add` filled in.
+ */
+export interface Api {
+  /** Issues a token and fills in `key` and `id` of the object given, which is also the result. */
+  add(token: { owner_id: string; attrs?: object; key?: string }, done: Done<Token>): void
+  getKey(key: string, done: Done<Token | false>): void
+  get(id: string, done: Done<Token | false>): void
+  set(id: string, attrs: object, done: Done<Token | false>): void
+  setAttrs(id: string, attrs: object, done: Done<Token | false>): void
+  del(id: string, done: Done<boolean>): void
+  delKey(key: string, done: Done<boolean>): void
+  list(owner_id: string, done: Done<Token[]>): void
+  /** Numbers and booleans come back as strings, as they did; objects come back as objects, which they did not. */
+  makeHash(value: unknown, done: Done<string>): void
+  /** `ttl` in seconds. 0.0.4 took it and kept every hash for an hour. */
+  makeHash(value: unknown, ttl: number, done: Done<string>): void
+  getHash(hash: string, done: Done<unknown>): void
+  delHash(hash: string, done: Done<boolean>): void
+  reset(done: Done<number>): void
+  quit(done: Done<void>): void
+}
+
+/** A store with the methods of tokenstore 0.0.4, on the data of this version. */
+export function api(config: Config = {}): Api {
+  const store = new Store<Record<string, unknown>, false>({ hashSize: HASH_SIZE, ...config })
+  const orFalse =
+    <T>(done: Done<T | false>) =>
+    (error: Error | null, result?: T | null): void =>
+      error ? done(error) : done(null, result ?? false)
+  const set: Api['set'] = (id, attrs, done) => store.set(id, attrs as Record<string, unknown>, orFalse(done))
+  return {
+    add: (token, done) => {
+      const { owner_id, attrs, key } = token
+      const given = { owner_id, attrs: attrs as Record<string, unknown>, ...(key === undefined ? {} : { key }) }
+      store.add(given, (error, added) => (error ? done(error) : done(null, Object.assign(token, added))))
+    },
+    getKey: (key, done) => store.getKey(key, orFalse(done)),
+    get: (id, done) => store.get(id, orFalse(done)),
+    set,
+    setAttrs: set,
+    del: (id, done) => store.del(id, done),
+    delKey: (key, done) => store.delKey(key, done),
+    list: (owner_id, done) => store.list(owner_id, done),
+    makeHash: (value: unknown, ttl: unknown, done?: Done<string>) => {
+      const kept = typeof value === 'object' ? value : String(value)
+      if (typeof ttl === 'function') store.makeHash(kept, ttl as Done<string>)
+      else store.makeHash(kept, ttl as number, done!)
+    },
+    getHash: (hash, done) => store.getHash(hash, orFalse(done)),
+    delHash: (hash, done) => store.delHash(hash, done),
+    reset: (done) => store.reset(done),
+    quit: (done) => store.quit(done)
+  }
+}

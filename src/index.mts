@@ -1,0 +1,2 @@
+export * from './main.js'
+export { Tokenstore as default } from './main.js'

@@ -1,0 +1,26 @@
+// What `require('tokenstore')` gives: Tokenstore itself, with every named export on it.
+import * as main from './main.js'
+
+const Tokenstore: typeof main.Tokenstore & typeof main = Object.assign(main.Tokenstore, main)
+
+type Tokenstore<Attrs extends object = Record<string, unknown>, Digest extends boolean = false> = main.Tokenstore<
+  Attrs,
+  Digest
+>
+
+declare namespace Tokenstore {
+  export type AddedToken<Attrs extends object> = main.AddedToken<Attrs>
+  export type Api = main.Api
+  export type Callback<T> = main.Callback<T>
+  export type Config = main.Config
+  export type HashOptions = main.HashOptions
+  export type NewToken<Attrs extends object = Record<string, unknown>> = main.NewToken<Attrs>
+  export type Page<T> = main.Page<T>
+  export type PageOptions = main.PageOptions
+  export type StoredToken<Attrs extends object, Digest extends boolean> = main.StoredToken<Attrs, Digest>
+  export type Token<Attrs extends object = Record<string, unknown>> = main.Token<Attrs>
+  export type Tokenstore<Attrs extends object = Record<string, unknown>, Digest extends boolean = false> =
+    main.Tokenstore<Attrs, Digest>
+}
+
+export = Tokenstore

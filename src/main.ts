@@ -1,0 +1,27 @@
+import { Store } from './tokenstore.js'
+import type { Config } from './types.js'
+
+export { api, type Api } from './api.js'
+export { ConflictError, KeyTakenError, LimitError, TokenstoreError, UnavailableError } from './errors.js'
+export { scripts } from './scripts.js'
+export type { HashOptions, PageOptions } from './tokenstore.js'
+export type { AddedToken, Callback, Config, NewToken, Page, StoredToken, Token } from './types.js'
+
+/** A store of session tokens on Redis, made by `Tokenstore(config)`. */
+export type Tokenstore<Attrs extends object = Record<string, unknown>, Digest extends boolean = false> = Store<Attrs, Digest>
+
+/** `Tokenstore(config)`, with or without `new`; the type of `attrs` is the caller's to say. */
+export interface TokenstoreConstructor {
+  <Attrs extends object = Record<string, unknown>>(config: Config & { digest: true }): Tokenstore<Attrs, true>
+  <Attrs extends object = Record<string, unknown>>(config?: Config): Tokenstore<Attrs>
+  new <Attrs extends object = Record<string, unknown>>(config: Config & { digest: true }): Tokenstore<Attrs, true>
+  new <Attrs extends object = Record<string, unknown>>(config?: Config): Tokenstore<Attrs>
+  readonly prototype: Tokenstore
+}
+
+function construct(config?: Config): Store<object, boolean> {
+  return new Store(config)
+}
+construct.prototype = Store.prototype
+
+export const Tokenstore = construct as unknown as TokenstoreConstructor

@@ -1,0 +1,392 @@
+import { createHash } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { KeyReader } from './batch.js'
+import { withCallback } from './callback.js'
+import * as check from './check.js'
+import { ConflictError, TokenstoreError } from './errors.js'
+import { singleRoot, type Layout } from './layout.js'
+import { attrsText, decode, parse, triples, type Triple } from './record.js'
+import { Connection } from './redis.js'
+import type { AddedToken, Callback, Config, NewToken, Page, StoredToken, Token } from './types.js'
+
+// A hash is drawn again when it is taken; with the default size that never happens, with hashSize 1 it soon does.
+const HASH_DRAWS = 100
+// Each try that fails means that another writer's succeeded, so this many writers at once are served.
+const UPDATE_TRIES = 100
+const PAGE = 100
+const SCAN_COUNT = 500
+
+export interface PageOptions {
+  /** At most so many, 1 to 1000. Default 100. */
+  limit?: number
+  /** From an earlier page; null or absent for the first. */
+  cursor?: string | null
+}
+
+export interface HashOptions {
+  /** Seconds. */
+  ttl?: number
+  /** A name, e.g. `reset:user-7`: the hash made last under it ends. */
+  replaces?: string
+}
+
+/** A store of session tokens on Redis. Each method is one atomic script, but where its comment says otherwise. */
+export class Store<Attrs extends object, Digest extends boolean> {
+  readonly #connection: Connection
+  readonly #reader: KeyReader
+  readonly #layout: Layout
+  readonly #size: number
+  readonly #hashSize: number
+  readonly #hashTtl: number
+  readonly #ttl: number | null
+  readonly #idle: number | null
+  readonly #touchEvery: number | null
+  readonly #digest: boolean
+
+  constructor(config: Config = {}) {
+    check.options('config', config, [
+      'prefix', 'redis', 'size', 'hashSize', 'hashTtl', 'ttl', 'idle', 'touchEvery', 'digest', 'timeout', 'batch'
+    ])
+    const { prefix = 'token', redis = {}, size = 24, hashSize = 8, hashTtl = 3600, digest = false } = config
+    const { touchEvery, timeout = 2000, batch = true } = config
+    check.text('prefix', prefix)
+    if (/:(key|id|tokens|hash|latest)(:|$)/.test(prefix)) {
+      check.fail('prefix', 'free of the parts key, id, tokens, hash and latest, which name the data of a store')
+    }
+    this.#size = check.integer('size', size, 8, 128)
+    this.#hashSize = check.integer('hashSize', hashSize, 1, 128)
+    this.#hashTtl = check.seconds('hashTtl', hashTtl)
+    this.#ttl = check.lifetime('ttl', config.ttl, null)
+    this.#idle = check.lifetime('idle', config.idle, null)
+    this.#touchEvery = check.lifetime('touchEvery', touchEvery, null)
+    if (this.#idle && this.#touchEvery && this.#touchEvery > this.#idle) check.fail('touchEvery', 'at most idle')
+    this.#digest = check.boolean('digest', digest)
+    check.integer('timeout', timeout, 1, 2 ** 31 - 1)
+    check.boolean('batch', batch)
+    if (typeof redis === 'string' ? !/^rediss?:\/\//.test(redis) : typeof redis !== 'object' || redis === null) {
+      check.fail('redis', 'ioredis options, a redis:// or rediss:// URL, or an ioredis client')
+    }
+    this.#connection = new Connection(redis, timeout)
+    this.#reader = new KeyReader(this.#connection, batch)
+    this.#layout = singleRoot(prefix)
+  }
+
+  /**
+   * Issues a token: its record, the id index and the owner's entry are written together, within the owner's limit.
+   * The same key and id again answers the stored token and writes nothing, so that a call may be retried.
+   * @throws KeyTakenError when the key belongs to another id, or the id to another key; nothing is written
+   * @throws LimitError when `limit` is reached and `onLimit` is `'reject'`; nothing is written
+   */
+  add(token: NewToken<Attrs>): Promise<AddedToken<Attrs>>
+  add(token: NewToken<Attrs>, callback: Callback<AddedToken<Attrs>>): void
+  async add(token: NewToken<Attrs>): Promise<AddedToken<Attrs>> {
+    check.object('token', token, ['owner_id', 'attrs', 'key', 'id', 'ttl', 'idle', 'limit', 'onLimit'])
+    const owner_id = check.text('owner_id', token.owner_id)
+    const attrs = check.attrs('attrs', token.attrs === undefined ? {} : token.attrs)
+    const ttl = check.lifetime('ttl', token.ttl, this.#ttl)
+    const idle = check.lifetime('idle', token.idle, this.#idle)
+    const { limit, onLimit = 'reject' } = token
+    if (onLimit !== 'reject' && onLimit !== 'evict') check.fail('onLimit', "'reject' or 'evict'")
+    if (token.onLimit !== undefined && limit === undefined) check.fail('limit', 'given together with onLimit')
+    const root = this.#layout.ownerRoot(owner_id)
+    const key = token.key === undefined ? this.#layout.newKey(root, this.#size) : this.#forced(token.key)
+    const id = token.id === undefined ? this.#layout.newId(root) : check.uuid('id', token.id)
+
+    const args: (string | number)[] = [this.#stored(key), id, owner_id, attrs]
+    if (ttl !== null) args.push('TTL', ttl)
+    if (idle !== null) args.push('IDLE', idle)
+    if (idle !== null && this.#touchEvery !== null) {
+      if (this.#touchEvery > idle) check.fail('idle', "at least the store's touchEvery")
+      args.push('EVERY', this.#touchEvery)
+    }
+    if (limit !== undefined) args.push('LIMIT', check.integer('limit', limit, 1, 1e9), onLimit.toUpperCase())
+
+    const reply = (await this.#connection.run('add', root, args)) as unknown[]
+    const [, record, expires_at, ...evicted] = reply as [...Triple, ...string[]]
+    const added: AddedToken<Attrs> = decode<Attrs>([key, record, expires_at])
+    if (onLimit === 'evict') added.evicted = evicted
+    return added
+  }
+
+  /**
+   * The token that a key opens, or null. The call counts as a use of it, which moves the end of a token with `idle`,
+   * unless `touch` is false. Calls of one tick share a command.
+   */
+  getKey(key: string, options?: { touch?: boolean }): Promise<Token<Attrs> | null>
+  getKey(key: string, callback: Callback<Token<Attrs> | null>): void
+  getKey(key: string, options: { touch?: boolean } | undefined, callback: Callback<Token<Attrs> | null>): void
+  async getKey(key: string, options?: unknown): Promise<Token<Attrs> | null> {
+    const { touch = true } = check.options<{ touch?: boolean }>('options', options, ['touch'])
+    const use = check.boolean('touch', touch) ? 'TOUCH' : 'PEEK'
+    const root = this.#layout.keyRoot(check.secret('key', key))
+    if (root === null) return null
+    const [record, expires_at] = await this.#reader.read(root, use, this.#stored(key))
+    return record === null ? null : decode<Attrs>([key, record, expires_at])
+  }
+
+  /** The token of an id, or null. Not a use of it. */
+  get(id: string): Promise<StoredToken<Attrs, Digest> | null>
+  get(id: string, callback: Callback<StoredToken<Attrs, Digest> | null>): void
+  async get(id: string): Promise<StoredToken<Attrs, Digest> | null> {
+    const triple = await this.#byId('get', id, [])
+    return triple && this.#token(triple)
+  }
+
+  /** Replaces the attrs of a token and answers it, or null when it has ended: then nothing is written. */
+  set(id: string, attrs: Attrs): Promise<StoredToken<Attrs, Digest> | null>
+  set(id: string, attrs: Attrs, callback: Callback<StoredToken<Attrs, Digest> | null>): void
+  async set(id: string, attrs: Attrs): Promise<StoredToken<Attrs, Digest> | null> {
+    const triple = await this.#byId('set', id, [check.attrs('attrs', attrs)])
+    return triple && this.#token(triple)
+  }
+
+  /**
+   * Replaces the attrs of a token by what `change` makes of them, so that no concurrent update is lost: when another
+   * writer was faster, `change` runs again, on the newer attrs. Answers the token, or null when it has ended.
+   * Two scripts a try, up to 100 tries.
+   * @throws ConflictError when other writers were faster every time; nothing is written
+   */
+  update(id: string, change: (attrs: Attrs) => Attrs | Promise<Attrs>): Promise<StoredToken<Attrs, Digest> | null>
+  update(
+    id: string,
+    change: (attrs: Attrs) => Attrs | Promise<Attrs>,
+    callback: Callback<StoredToken<Attrs, Digest> | null>
+  ): void
+  async update(
+    id: string,
+    change: (attrs: Attrs) => Attrs | Promise<Attrs>
+  ): Promise<StoredToken<Attrs, Digest> | null> {
+    if (typeof change !== 'function') check.fail('change', 'a function from the old attrs to the new')
+    for (let tries = 1; ; tries++) {
+      const old = await this.#byId('get', id, [])
+      if (!old) return null
+      const attrs = check.attrs('the result of change', await change(decode<Attrs>(old).attrs))
+      try {
+        const triple = await this.#byId('set', id, [attrs, 'IF', attrsText(old[1])])
+        return triple && this.#token(triple)
+      } catch (error) {
+        if (!(error instanceof ConflictError) || tries === UPDATE_TRIES) throw error
+      }
+      // Spreads out the writers that would meet again.
+      await sleep(Math.random() * Math.min(tries, 20))
+    }
+  }
+
+  /** Ends the token of an id. False when there was none. Once answered, no write that began earlier revives it. */
+  del(id: string): Promise<boolean>
+  del(id: string, callback: Callback<boolean>): void
+  async del(id: string): Promise<boolean> {
+    const root = this.#layout.idRoot(check.text('id', id))
+    return root !== null && (await this.#connection.run('del', root, [id])) === 1
+  }
+
+  /** Ends the token that a key opens. False when there was none. */
+  delKey(key: string): Promise<boolean>
+  delKey(key: string, callback: Callback<boolean>): void
+  async delKey(key: string): Promise<boolean> {
+    const root = this.#layout.keyRoot(check.secret('key', key))
+    return root !== null && (await this.#connection.run('delkey', root, [this.#stored(key)])) === 1
+  }
+
+  /**
+   * Ends every token of an owner, or all but the one with the id `except`, and answers how many. An id that is not
+   * a live token of this owner keeps nothing. A concurrent `add` is ended and counted, or happens after. Hashes stay.
+   */
+  delOwner(owner_id: string, options?: { except?: string }): Promise<number>
+  delOwner(owner_id: string, callback: Callback<number>): void
+  delOwner(owner_id: string, options: { except?: string } | undefined, callback: Callback<number>): void
+  async delOwner(owner_id: string, options?: unknown): Promise<number> {
+    const { except } = check.options<{ except?: string }>('options', options, ['except'])
+    const root = this.#layout.ownerRoot(check.text('owner_id', owner_id))
+    const args = except === undefined ? [owner_id] : [owner_id, 'EXCEPT', check.text('except', except)]
+    return Number(await this.#connection.run('delowner', root, args))
+  }
+
+  /**
+   * The live tokens of an owner: all of them in order of issue, or with options a page of at most `limit` (100 when
+   * absent, up to 1000), in the order in which they would end. Whoever goes on from `cursor` until it is null misses
+   * no token that lives through the walk; a token used meanwhile may come again. A page may hold fewer than `limit`.
+   */
+  list(owner_id: string): Promise<StoredToken<Attrs, Digest>[]>
+  list(owner_id: string, callback: Callback<StoredToken<Attrs, Digest>[]>): void
+  list(owner_id: string, options: PageOptions): Promise<Page<StoredToken<Attrs, Digest>>>
+  list(owner_id: string, options: PageOptions, callback: Callback<Page<StoredToken<Attrs, Digest>>>): void
+  async list(owner_id: string, options?: unknown): Promise<unknown> {
+    const root = this.#layout.ownerRoot(check.text('owner_id', owner_id))
+    const args: (string | number)[] = [owner_id]
+    if (options !== undefined) {
+      const { limit = PAGE, cursor = null } = check.options<PageOptions>('options', options, ['limit', 'cursor'])
+      args.push('COUNT', check.integer('limit', limit, 1, 1000))
+      if (cursor !== null) args.push('AFTER', check.cursor('cursor', cursor))
+    }
+    const [cursor, ...rest] = (await this.#connection.run('list', root, args)) as [string, ...unknown[]]
+    const tokens = Array.from(triples(rest), (triple) => this.#token(triple))
+    return options === undefined ? tokens : { tokens, cursor: cursor === '' ? null : cursor }
+  }
+
+  /** Walks the pages of `list` and yields every token that lives through the walk exactly once. */
+  async *each(owner_id: string): AsyncGenerator<StoredToken<Attrs, Digest>, void, undefined> {
+    const seen = new Set<string>()
+    let cursor: string | null = null
+    do {
+      const page: Page<StoredToken<Attrs, Digest>> = await this.list(owner_id, { limit: PAGE, cursor })
+      for (const token of page.tokens) {
+        if (seen.has(token.id)) continue
+        seen.add(token.id)
+        yield token
+      }
+      cursor = page.cursor
+    } while (cursor !== null)
+  }
+
+  /** How many live tokens an owner has. */
+  count(owner_id: string): Promise<number>
+  count(owner_id: string, callback: Callback<number>): void
+  async count(owner_id: string): Promise<number> {
+    const root = this.#layout.ownerRoot(check.text('owner_id', owner_id))
+    return Number(await this.#connection.run('count', root, [owner_id]))
+  }
+
+  /**
+   * Gives a token a new key; id, attrs and lifetime stay. Answers it with that key, or null when it has ended.
+   * The old key is dead at once, or with `grace` goes on opening the token for so many seconds.
+   */
+  rotate(id: string, options?: { grace?: number }): Promise<Token<Attrs> | null>
+  rotate(id: string, callback: Callback<Token<Attrs> | null>): void
+  rotate(id: string, options: { grace?: number } | undefined, callback: Callback<Token<Attrs> | null>): void
+  async rotate(id: string, options?: unknown): Promise<Token<Attrs> | null> {
+    const { grace } = check.options<{ grace?: number }>('options', options, ['grace'])
+    const root = this.#layout.idRoot(check.text('id', id))
+    if (root === null) return null
+    const key = this.#layout.newKey(root, this.#size)
+    const args: (string | number)[] = [id, this.#stored(key)]
+    if (grace !== undefined) args.push('GRACE', check.seconds('grace', grace))
+    const triple = (await this.#connection.run('rotate', root, args)) as Triple | null
+    return triple && decode<Attrs>([key, triple[1], triple[2]])
+  }
+
+  /**
+   * Keeps a JSON value for a while and answers the hash that finds it. `ttl` is seconds, `hashTtl` when absent.
+   * With `replaces`, the hash made last under that name ends in the same step.
+   */
+  makeHash(value: unknown, options?: number | HashOptions): Promise<string>
+  makeHash(value: unknown, callback: Callback<string>): void
+  makeHash(value: unknown, options: number | HashOptions | undefined, callback: Callback<string>): void
+  async makeHash(value: unknown, options?: unknown): Promise<string> {
+    const given = typeof options === 'object' ? options : { ttl: options }
+    const { ttl, replaces } = check.options<HashOptions>('options', given, ['ttl', 'replaces'])
+    const ms = ttl === undefined ? this.#hashTtl : check.seconds('ttl', ttl)
+    const args: (string | number)[] = [check.json('value', value), ms]
+    if (replaces !== undefined) args.push('REPLACES', check.text('replaces', replaces))
+    for (let draws = 0; draws < HASH_DRAWS; draws++) {
+      const hash = this.#layout.newHash(this.#hashSize, replaces)
+      const root = this.#layout.hashRoot(hash)
+      if ((await this.#connection.run('makehash', root!, [this.#stored(hash), ...args])) === 1) return hash
+    }
+    throw new TokenstoreError('TSHASHES', `makeHash: ${HASH_DRAWS} hashes drawn were all taken; hashSize is too small`)
+  }
+
+  /** The value that a hash finds, or null. Changes nothing, so that a mail scanner may open the link. */
+  getHash<T = unknown>(hash: string): Promise<T | null>
+  getHash<T = unknown>(hash: string, callback: Callback<T | null>): void
+  async getHash(hash: string): Promise<unknown> {
+    return this.#value('gethash', hash)
+  }
+
+  /** The value that a hash finds, or null, and the end of the hash: of any number of callers exactly one gets it. */
+  takeHash<T = unknown>(hash: string): Promise<T | null>
+  takeHash<T = unknown>(hash: string, callback: Callback<T | null>): void
+  async takeHash(hash: string): Promise<unknown> {
+    return this.#value('takehash', hash)
+  }
+
+  /** Deletes a hash and its value. False when there was none. */
+  delHash(hash: string): Promise<boolean>
+  delHash(hash: string, callback: Callback<boolean>): void
+  async delHash(hash: string): Promise<boolean> {
+    const root = this.#layout.hashRoot(check.secret('hash', hash))
+    return root !== null && (await this.#connection.run('delhash', root, [this.#stored(hash)])) === 1
+  }
+
+  /**
+   * Removes everything of this store, and nothing else, and answers how many tokens and hashes that were. It walks
+   * in short steps, each of which ends its tokens whole; what is added meanwhile may stay.
+   */
+  reset(): Promise<number>
+  reset(callback: Callback<number>): void
+  async reset(): Promise<number> {
+    const { keyPrefix } = this.#connection
+    const pattern = (keyPrefix + this.#layout.prefix).replace(/[\\*?[\]]/g, '\\$&') + ':*'
+    let removed = 0
+    for (const node of this.#connection.nodes()) {
+      let cursor = '0'
+      do {
+        const page = await this.#connection.send('reset', () => node.scan(cursor, 'MATCH', pattern, 'COUNT', SCAN_COUNT))
+        cursor = page[0]
+        for (const [root, names] of this.#layout.byRoot(page[1].map((name) => name.slice(keyPrefix.length)))) {
+          removed += await this.#resetNames(root, names)
+        }
+      } while (cursor !== '0')
+    }
+    return removed
+  }
+
+  /** Closes the connection if the store opened it, once what was sent is answered. Calls after it reject. */
+  quit(): Promise<void>
+  quit(callback: Callback<void>): void
+  async quit(): Promise<void> {
+    this.#reader.flush()
+    await this.#connection.close()
+  }
+
+  async #resetNames(root: string, names: string[]): Promise<number> {
+    let removed = 0
+    for (let i = 0; i < names.length; i += SCAN_COUNT) {
+      let left
+      do {
+        const reply = await this.#connection.run('reset', root, names.slice(i, i + SCAN_COUNT))
+        const [tokens, hashes, members] = (reply as unknown[]).map(Number) as [number, number, number]
+        removed += tokens + hashes
+        left = members
+      } while (left > 0)
+    }
+    return removed
+  }
+
+  /** What of a key or a hash Redis gets to see. */
+  #stored(secret: string): string {
+    return this.#digest ? createHash('sha256').update(secret).digest('base64url') : secret
+  }
+
+  #forced(key: string): string {
+    check.text('key', key)
+    if (key.length !== this.#size) check.fail('key', `a string of exactly ${this.#size} characters`)
+    return key
+  }
+
+  #token([key, record, expires_at]: Triple): StoredToken<Attrs, Digest> {
+    const token: Partial<Token<Attrs>> = decode<Attrs>([key, record, expires_at])
+    if (this.#digest) delete token.key
+    return token as StoredToken<Attrs, Digest>
+  }
+
+  async #byId(script: 'get' | 'set', id: string, args: string[]): Promise<Triple | null> {
+    const root = this.#layout.idRoot(check.text('id', id))
+    return root === null ? null : ((await this.#connection.run(script, root, [id, ...args])) as Triple | null)
+  }
+
+  async #value(script: 'gethash' | 'takehash', hash: string): Promise<unknown> {
+    const root = this.#layout.hashRoot(check.secret('hash', hash))
+    const value = root && ((await this.#connection.run(script, root, [this.#stored(hash)])) as string | null)
+    return value === null ? null : parse('the value of a hash', value)
+  }
+}
+
+const METHODS = [
+  'add', 'getKey', 'get', 'set', 'del', 'delKey', 'delOwner', 'list', 'count', 'rotate',
+  'makeHash', 'getHash', 'takeHash', 'delHash', 'reset', 'quit'
+] as const
+
+const methods = Store.prototype as unknown as Record<string, (...args: unknown[]) => Promise<unknown>>
+for (const name of METHODS) Object.defineProperty(methods, name, { value: withCallback(methods[name]!, 0) })
+Object.defineProperty(methods, 'update', { value: withCallback(methods['update']!, 1) })

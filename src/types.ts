@@ -1,0 +1,84 @@
+import type { RedisOptions } from 'ioredis'
+import type { RedisClient } from './redis.js'
+
+/** A session token. `attrs` is what JSON carries of what was given. */
+export interface Token<Attrs extends object = Record<string, unknown>> {
+  /** The secret that a client presents. For the transport only. */
+  key: string
+  /** The public handle, a UUID, for people and admin screens. Version 7: ids sort by time of issue. */
+  id: string
+  /** Whoever the token was issued to. */
+  owner_id: string
+  attrs: Attrs
+  /** Unix ms, by the clock of Redis. Only on a token that expires. */
+  expires_at?: number
+}
+
+/** A token as `get`, `set`, `update` and `list` answer it: without its key when only the key's digest is stored. */
+export type StoredToken<Attrs extends object, Digest extends boolean> = Digest extends true
+  ? Omit<Token<Attrs>, 'key'>
+  : Token<Attrs>
+
+/** What `add` takes. All times are seconds, to the millisecond. */
+export interface NewToken<Attrs extends object = Record<string, unknown>> {
+  owner_id: string
+  /** A plain object that JSON can carry; `{}` when absent. */
+  attrs?: Attrs
+  /** Forces a key, of exactly `size` characters, for instance to restore a lost database. */
+  key?: string
+  /** Restores a token under its old id, a UUID in lower case. */
+  id?: string
+  /** Ends this long after issue. `null`: not by time of issue, whatever the store's default. */
+  ttl?: number | null
+  /** Ends this long after its last use. `null`: not by disuse, whatever the store's default. */
+  idle?: number | null
+  /** At most so many live tokens of this owner, this one included. */
+  limit?: number
+  /** Over the limit: `'reject'` this token (a LimitError, the default), or `'evict'` those that would end first. */
+  onLimit?: 'reject' | 'evict'
+}
+
+/** What `add` answers. */
+export type AddedToken<Attrs extends object> = Token<Attrs> & {
+  /** With `onLimit: 'evict'`: the ids of the tokens that ended for this one. */
+  evicted?: string[]
+}
+
+/** Some of an owner's tokens. */
+export interface Page<T> {
+  tokens: T[]
+  /** Where the next page begins; null at the end. */
+  cursor: string | null
+}
+
+/** How a store is set up. Everything is optional. */
+export interface Config {
+  /** What every name in Redis begins with. Default `token`. */
+  prefix?: string
+  /** ioredis options, a `redis://` or `rediss://` URL, or an ioredis `Redis` or `Cluster` of yours, which the store
+   * uses but never closes. Default `{ host: '127.0.0.1', port: 6379 }`. */
+  redis?: RedisOptions | RedisClient | string
+  /** Characters of a key, 8 to 128. Default 24, which is 144 random bits. */
+  size?: number
+  /** Characters of a hash, 1 to 128. Default 8, which is 48 random bits. */
+  hashSize?: number
+  /** Seconds a hash lives unless `makeHash` says otherwise. Default 3600. */
+  hashTtl?: number
+  /** Seconds from issue to the end of a token, unless `add` says otherwise. Default: never ends. */
+  ttl?: number | null
+  /** Seconds from its last use to the end of a token, unless `add` says otherwise. Default: never ends. */
+  idle?: number | null
+  /** With `idle`: a use is written once it moves the end by so many seconds. Default a tenth of `idle`. */
+  touchEvery?: number
+  /** Keep only SHA-256 digests of keys and hashes in Redis. Default false. */
+  digest?: boolean
+  /** Milliseconds within which Redis must have answered a call. Default 2000. */
+  timeout?: number
+  /** Send the `getKey` calls of one tick together. Default true. */
+  batch?: boolean
+}
+
+export type Callback<T> = (error: Error | null, result?: T) => void
+
+/** What can be given instead of a value when JSON carries it; it comes back equal to what JSON makes of it. */
+export type Json = string | number | boolean | null | Json[] | { [name: string]: Json }
