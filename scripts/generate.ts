@@ -7,7 +7,9 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 const root = join(__dirname, '..')
-const files = readdirSync(join(root, 'lua')).filter((file) => file.endsWith('.lua')).sort()
+const files = readdirSync(join(root, 'lua'))
+  .filter((file) => file.endsWith('.lua'))
+  .sort()
 const scripts = files.map((file) => {
   const lua = readFileSync(join(root, 'lua', file), 'utf8')
   return { name: file.slice(0, -'.lua'.length), sha1: createHash('sha1').update(lua).digest('hex'), lua }

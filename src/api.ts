@@ -1,5 +1,5 @@
-import { Store } from './tokenstore.js'
-import type { Callback, Config, Token } from './types.js'
+import { Store } from './tokenstore'
+import type { Callback, Config, Token } from './types'
 
 // What tokenstore 0.0.4 made: crypto.randomBytes(8) in hex.
 const HASH_SIZE = 16

@@ -1,5 +1,5 @@
-import type { Connection } from './redis.js'
-import { errorOf, TokenstoreError } from './errors.js'
+import type { Connection } from './redis'
+import { errorOf, TokenstoreError } from './errors'
 
 /** What `getkey` answers for one key: the record, or null when no token is live, and when it expires. */
 export type Found = [record: string | null, expires_at: number]

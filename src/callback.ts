@@ -1,4 +1,4 @@
-import type { Callback } from './types.js'
+import type { Callback } from './types'
 
 /**
  * Lets a method that returns a promise take a node-style callback behind its `arity` own arguments, or anywhere

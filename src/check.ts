@@ -41,7 +41,8 @@ export function boolean(name: string, value: unknown): boolean {
 /** An object none of whose names is unknown: a misspelt `ttl` must not make a token that never ends. */
 export function object(name: string, value: unknown, known: readonly string[]): void {
   if (value === null || typeof value !== 'object' || Array.isArray(value)) fail(name, 'an object')
-  if (Object.keys(value).some((key) => !known.includes(key))) fail(name, `an object with nothing but ${known.join(', ')}`)
+  if (Object.keys(value).some((key) => !known.includes(key)))
+    fail(name, `an object with nothing but ${known.join(', ')}`)
 }
 
 /** An object of options, which may be absent. */
@@ -52,12 +53,14 @@ export function options<T extends object>(name: string, value: unknown, known: r
 }
 
 export function uuid(name: string, value: unknown): string {
-  if (typeof value !== 'string' || !/^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/.test(value)) fail(name, 'a UUID in lower case')
+  if (typeof value !== 'string' || !/^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/.test(value))
+    fail(name, 'a UUID in lower case')
   return value
 }
 
 export function cursor(name: string, value: unknown): string {
-  if (typeof value !== 'string' || !/^(inf|\d+):[\da-f-]+$/.test(value)) fail(name, 'a cursor from an earlier page, or null')
+  if (typeof value !== 'string' || !/^(inf|\d+):[\da-f-]+$/.test(value))
+    fail(name, 'a cursor from an earlier page, or null')
   return value
 }
 

@@ -1,5 +1,5 @@
 // What `require('tokenstore')` gives: Tokenstore itself, with every named export on it.
-import * as main from './main.js'
+import * as main from './main'
 
 const Tokenstore: typeof main.Tokenstore & typeof main = Object.assign(main.Tokenstore, main)
 
@@ -19,8 +19,10 @@ declare namespace Tokenstore {
   export type PageOptions = main.PageOptions
   export type StoredToken<Attrs extends object, Digest extends boolean> = main.StoredToken<Attrs, Digest>
   export type Token<Attrs extends object = Record<string, unknown>> = main.Token<Attrs>
-  export type Tokenstore<Attrs extends object = Record<string, unknown>, Digest extends boolean = false> =
-    main.Tokenstore<Attrs, Digest>
+  export type Tokenstore<
+    Attrs extends object = Record<string, unknown>,
+    Digest extends boolean = false
+  > = main.Tokenstore<Attrs, Digest>
 }
 
 export = Tokenstore

@@ -35,6 +35,7 @@ export function singleRoot(prefix: string): Layout {
     newKey: (_root, size) => uid2(size),
     newId: () => uuid(),
     newHash: (size) => uid2(size),
-    byRoot: (names) => new Map([[prefix, names.map((name) => name.slice(prefix.length + 1)).filter((name) => FAMILY.test(name))]])
+    byRoot: (names) =>
+      new Map([[prefix, names.map((name) => name.slice(prefix.length + 1)).filter((name) => FAMILY.test(name))]])
   }
 }

@@ -1,14 +1,17 @@
-import { Store } from './tokenstore.js'
-import type { Config } from './types.js'
+import { Store } from './tokenstore'
+import type { Config } from './types'
 
-export { api, type Api } from './api.js'
-export { ConflictError, KeyTakenError, LimitError, TokenstoreError, UnavailableError } from './errors.js'
-export { scripts } from './scripts.js'
-export type { HashOptions, PageOptions } from './tokenstore.js'
-export type { AddedToken, Callback, Config, NewToken, Page, StoredToken, Token } from './types.js'
+export { api, type Api } from './api'
+export { ConflictError, KeyTakenError, LimitError, TokenstoreError, UnavailableError } from './errors'
+export { scripts } from './scripts'
+export type { HashOptions, PageOptions } from './tokenstore'
+export type { AddedToken, Callback, Config, NewToken, Page, StoredToken, Token } from './types'
 
 /** A store of session tokens on Redis, made by `Tokenstore(config)`. */
-export type Tokenstore<Attrs extends object = Record<string, unknown>, Digest extends boolean = false> = Store<Attrs, Digest>
+export type Tokenstore<Attrs extends object = Record<string, unknown>, Digest extends boolean = false> = Store<
+  Attrs,
+  Digest
+>
 
 /** `Tokenstore(config)`, with or without `new`; the type of `attrs` is the caller's to say. */
 export interface TokenstoreConstructor {

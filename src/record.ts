@@ -1,5 +1,5 @@
-import { TokenstoreError } from './errors.js'
-import type { Token } from './types.js'
+import { TokenstoreError } from './errors'
+import type { Token } from './types'
 
 /** What scripts answer for a token: `key, record, expires_at`. */
 export type Triple = [key: string, record: string, expires_at: number | string]

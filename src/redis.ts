@@ -1,6 +1,6 @@
 import { Redis, type RedisOptions } from 'ioredis'
-import { fromRedis, TokenstoreError, UnavailableError } from './errors.js'
-import { scripts, type ScriptName } from './scripts.js'
+import { fromRedis, TokenstoreError, UnavailableError } from './errors'
+import { scripts, type ScriptName } from './scripts'
 
 type Listener = (...args: unknown[]) => void
 
@@ -177,5 +177,7 @@ function open(redis: RedisOptions | string): RedisClient {
   // A command whose answer is lost is reported at once and never sent again: the second run of a takehash would
   // answer nil, that of a set could undo a newer one.
   const once: RedisOptions = { autoResendUnfulfilledCommands: false, maxRetriesPerRequest: 0 }
-  return typeof redis === 'string' ? new Redis(redis, once) : new Redis({ host: '127.0.0.1', port: 6379, ...once, ...redis })
+  return typeof redis === 'string'
+    ? new Redis(redis, once)
+    : new Redis({ host: '127.0.0.1', port: 6379, ...once, ...redis })
 }

@@ -1,13 +1,13 @@
 import { createHash } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { KeyReader } from './batch.js'
-import { withCallback } from './callback.js'
-import * as check from './check.js'
-import { ConflictError, TokenstoreError } from './errors.js'
-import { singleRoot, type Layout } from './layout.js'
-import { attrsText, decode, parse, triples, type Triple } from './record.js'
-import { Connection } from './redis.js'
-import type { AddedToken, Callback, Config, NewToken, Page, StoredToken, Token } from './types.js'
+import { KeyReader } from './batch'
+import { withCallback } from './callback'
+import * as check from './check'
+import { ConflictError, TokenstoreError } from './errors'
+import { singleRoot, type Layout } from './layout'
+import { attrsText, decode, parse, triples, type Triple } from './record'
+import { Connection } from './redis'
+import type { AddedToken, Callback, Config, NewToken, Page, StoredToken, Token } from './types'
 
 // A hash is drawn again when it is taken; with the default size that never happens, with hashSize 1 it soon does.
 const HASH_DRAWS = 100
@@ -45,7 +45,17 @@ export class Store<Attrs extends object, Digest extends boolean> {
 
   constructor(config: Config = {}) {
     check.options('config', config, [
-      'prefix', 'redis', 'size', 'hashSize', 'hashTtl', 'ttl', 'idle', 'touchEvery', 'digest', 'timeout', 'batch'
+      'prefix',
+      'redis',
+      'size',
+      'hashSize',
+      'hashTtl',
+      'ttl',
+      'idle',
+      'touchEvery',
+      'digest',
+      'timeout',
+      'batch'
     ])
     const { prefix = 'token', redis = {}, size = 24, hashSize = 8, hashTtl = 3600, digest = false } = config
     const { touchEvery, timeout = 2000, batch = true } = config
@@ -321,7 +331,9 @@ export class Store<Attrs extends object, Digest extends boolean> {
     for (const node of this.#connection.nodes()) {
       let cursor = '0'
       do {
-        const page = await this.#connection.send('reset', () => node.scan(cursor, 'MATCH', pattern, 'COUNT', SCAN_COUNT))
+        const page = await this.#connection.send('reset', () =>
+          node.scan(cursor, 'MATCH', pattern, 'COUNT', SCAN_COUNT)
+        )
         cursor = page[0]
         for (const [root, names] of this.#layout.byRoot(page[1].map((name) => name.slice(keyPrefix.length)))) {
           removed += await this.#resetNames(root, names)
@@ -383,8 +395,22 @@ export class Store<Attrs extends object, Digest extends boolean> {
 }
 
 const METHODS = [
-  'add', 'getKey', 'get', 'set', 'del', 'delKey', 'delOwner', 'list', 'count', 'rotate',
-  'makeHash', 'getHash', 'takeHash', 'delHash', 'reset', 'quit'
+  'add',
+  'getKey',
+  'get',
+  'set',
+  'del',
+  'delKey',
+  'delOwner',
+  'list',
+  'count',
+  'rotate',
+  'makeHash',
+  'getHash',
+  'takeHash',
+  'delHash',
+  'reset',
+  'quit'
 ] as const
 
 const methods = Store.prototype as unknown as Record<string, (...args: unknown[]) => Promise<unknown>>

@@ -1,5 +1,5 @@
 import type { RedisOptions } from 'ioredis'
-import type { RedisClient } from './redis.js'
+import type { RedisClient } from './redis'
 
 /** A session token. `attrs` is what JSON carries of what was given. */
 export interface Token<Attrs extends object = Record<string, unknown>> {

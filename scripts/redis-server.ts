@@ -1,0 +1,145 @@
+/**
+ * A real Redis for tests, demo and bench: found on this machine or fetched, started on a free port with a directory
+ * of its own, and stopped whatever becomes of this process. The library itself installs and starts nothing.
+ */
+import { execFileSync, spawn, spawnSync } from 'node:child_process'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { createServer, type AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { delimiter, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Redis } from 'ioredis'
+import RedisBinary from 'redis-memory-server/lib/util/RedisBinary'
+
+export interface RedisServer {
+  url: string
+  port: number
+  /** Of the redis-server itself, for tests that stop or kill it. */
+  pid: number
+  dir: string
+  stop(): Promise<void>
+}
+
+const ways = `No Redis server to be had. Provide one in one of three ways:
+  1. install redis-server or valkey-server (6.2 or newer) so that it is on the PATH
+  2. name its binary:         REDIS_SERVER=/path/to/redis-server
+  3. name a running server:   REDIS_URL=redis://127.0.0.1:6379`
+
+/** The server of REDIS_URL, or a private one. */
+export async function useRedis(): Promise<{ url: string; stop(): Promise<void> }> {
+  const url = process.env.REDIS_URL
+  return url ? { url, stop: async () => {} } : startRedis()
+}
+
+/** Starts a private server; `args` are options of redis-server. */
+export async function startRedis(args: string[] = []): Promise<RedisServer> {
+  const binary = await findServer()
+  for (let tries = 1; ; tries++) {
+    const server = await tryStart(binary, await freePort(), args)
+    if (server) return server
+    if (tries === 5) throw new Error(`${binary} does not start; tried ${tries} ports`)
+  }
+}
+
+/** The binary of a Redis server, fetched when there is none. */
+export async function findServer(): Promise<string> {
+  const named = process.env.REDIS_SERVER
+  if (named) {
+    if (!existsSync(named)) throw new Error(`REDIS_SERVER names ${named}, which does not exist`)
+    return named
+  }
+  return onPath() ?? (await built()) ?? packaged() ?? fail()
+}
+
+function fail(): never {
+  throw new Error(ways)
+}
+
+function onPath(): string | undefined {
+  for (const name of ['redis-server', 'valkey-server']) {
+    for (const dir of (process.env.PATH ?? '').split(delimiter)) {
+      if (dir && existsSync(join(dir, name))) return join(dir, name)
+    }
+  }
+  return undefined
+}
+
+async function built(): Promise<string | undefined> {
+  console.error('No redis-server on the PATH: trying to download and build one (redis-memory-server) ...')
+  try {
+    return await RedisBinary.getPath()
+  } catch (error) {
+    console.error(`  that does not work here: ${String(error).split('\n')[0]}`)
+    return undefined
+  }
+}
+
+function packaged(): string | undefined {
+  if (process.getuid?.() !== 0 || spawnSync('apt-get', ['--version']).error) return undefined
+  console.error("Installing Debian's redis-server (apt-get install, as root) ...")
+  // RUNLEVEL=1 keeps the package from starting a service of its own.
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' }
+  const apt = (...args: string[]): void => {
+    execFileSync('apt-get', ['-q', '-y', ...args], { env, stdio: ['ignore', 'ignore', 'inherit'] })
+  }
+  try {
+    apt('update')
+    apt('install', '--no-install-recommends', 'redis-server')
+  } catch (error) {
+    console.error(`  that does not work here: ${String(error).split('\n')[0]}`)
+  }
+  return ['/usr/bin/redis-server'].find((path) => existsSync(path))
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const probe = createServer()
+    probe.once('error', reject)
+    probe.listen(0, '127.0.0.1', () => {
+      const { port } = probe.address() as AddressInfo
+      probe.close(() => resolve(port))
+    })
+  })
+}
+
+async function tryStart(binary: string, port: number, args: string[]): Promise<RedisServer | undefined> {
+  const dir = mkdtempSync(join(tmpdir(), 'tokenstore-redis-'))
+  const log = join(dir, 'redis.log')
+  const options = ['--port', String(port), '--bind', '127.0.0.1', '--dir', dir, '--logfile', log]
+  const memoryOnly = ['--save', '', '--appendonly', 'no']
+  // The shell waits on our end of its stdin, which closes even when this process is killed, and then ends the server.
+  const guard = '"$@" & server=$!; cat >/dev/null; kill -CONT $server; kill -KILL $server; wait $server; rm -rf "$DIR"'
+  const shell = spawn('sh', ['-c', guard, 'sh', binary, ...options, ...memoryOnly, ...args], {
+    stdio: ['pipe', 'ignore', 'ignore'],
+    env: { ...process.env, DIR: dir },
+    detached: true // A Ctrl-C is for this process; the server ends with it.
+  })
+  const gone = new Promise<void>((resolve) => shell.once('close', () => resolve()))
+  shell.unref()
+  const stop = async (): Promise<void> => {
+    shell.stdin.destroy()
+    await gone
+    rmSync(dir, { recursive: true, force: true })
+  }
+  const client = new Redis({
+    port,
+    host: '127.0.0.1',
+    lazyConnect: true,
+    retryStrategy: () => 20,
+    maxRetriesPerRequest: null
+  })
+  client.on('error', () => {})
+  try {
+    for (const deadline = Date.now() + 30_000; Date.now() < deadline; await sleep(20)) {
+      const text = existsSync(log) ? readFileSync(log, 'utf8') : ''
+      if (text.includes('Address already in use')) break
+      if (!text.includes('eady to accept connections')) continue
+      const info = await client.info('server')
+      return { url: `redis://127.0.0.1:${port}`, port, pid: Number(/process_id:(\d+)/.exec(info)?.[1]), dir, stop }
+    }
+  } finally {
+    client.disconnect()
+  }
+  await stop()
+  return undefined
+}
