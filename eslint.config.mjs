@@ -9,7 +9,21 @@ export default tseslint.config(
     languageOptions: { parserOptions: { projectService: true } },
     rules: {
       // Replies of Redis are narrowed where they are decoded.
-      '@typescript-eslint/no-non-null-assertion': 'off'
+      '@typescript-eslint/no-non-null-assertion': 'off',
+      // Resolve and reject of promises are passed around.
+      '@typescript-eslint/unbound-method': 'off'
+    }
+  },
+  {
+    // Tests look into replies and errors of any shape.
+    files: ['test/**'],
+    rules: {
+      '@typescript-eslint/no-base-to-string': 'off',
+      '@typescript-eslint/no-unsafe-argument': 'off',
+      '@typescript-eslint/no-unsafe-assignment': 'off',
+      '@typescript-eslint/no-unsafe-member-access': 'off',
+      '@typescript-eslint/require-await': 'off',
+      '@typescript-eslint/unbound-method': 'off'
     }
   },
   // The only way to put types on what `export =` exports.

@@ -78,7 +78,7 @@ export async function keyspace(redis: Redis, prefix: string): Promise<Record<str
       type === 'string'
         ? await redis.get(name)
         : type === 'zset'
-          ? await redis.zrange(name, 0, -1, 'WITHSCORES')
+          ? await redis.zrange(name, '0', '-1', 'WITHSCORES')
           : type === 'set'
             ? (await redis.smembers(name)).sort()
             : type === 'hash'
