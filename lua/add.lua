@@ -56,7 +56,7 @@ end
 local function is_ours(text) -- a record, or the alias that rotate leaves for a grace
   return text:find('^{"id":"[%x-]+","owner_id":".*}}$') or text:find('^{"id":"[%x-]+","grace":')
 end
-local held, other = string_at(key_name), string_at(id_name)
+local held, other = unpack(redis.call('MGET', key_name, id_name, root)) -- with root: fails while the slot moves
 local others = other and string_at(root .. ':key:' .. other)
 if head_of(held, id) then return { key, held, head_of(held, id).expires_at or 0 } end
 if held and is_ours(held) then return refuse('TSKEYTAKEN', 'the key belongs to another id') end

@@ -17,7 +17,7 @@ if #KEYS ~= 1 or #ARGV ~= 1 or id == '' then return redis.error_reply('TSBADARG 
 local function stray() return redis.error_reply('TSRECORD del: a name holds something of another layout') end
 
 local id_name = root .. ':id:' .. id
-local key = redis.call('MGET', id_name)[1] -- unlike GET no error on another type
+local key = redis.call('MGET', id_name, root)[1] -- with root: fails while a cluster moves the slot
 local key_name = root .. ':key:' .. (key or '')
 local record = key and redis.call('MGET', key_name)[1]
 if not record and redis.call('EXISTS', id_name, key_name) > (key and 1 or 0) then return stray() end

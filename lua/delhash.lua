@@ -15,7 +15,7 @@ if #KEYS ~= 1 or #ARGV ~= 1 or hash == '' then return redis.error_reply('TSBADAR
 local function stray() return redis.error_reply('TSRECORD delhash: the name holds something of another layout') end
 
 local hash_name = root .. ':hash:' .. hash
-local value = redis.call('MGET', hash_name)[1] -- unlike GET no error on another type
+local value = redis.call('MGET', hash_name, root)[1] -- with root: fails while a cluster moves the slot
 if not value then
   if redis.call('EXISTS', hash_name) > 0 then return stray() end
   return 0

@@ -16,7 +16,7 @@ local root, key = KEYS[1], ARGV[1]
 if #KEYS ~= 1 or #ARGV ~= 1 or key == '' then return redis.error_reply('TSBADARG delkey: expected root key') end
 local function stray() return redis.error_reply('TSRECORD delkey: a name holds something of another layout') end
 
-local opened = redis.call('MGET', root .. ':key:' .. key)[1] -- unlike GET no error on another type
+local opened = redis.call('MGET', root .. ':key:' .. key, root)[1] -- with root: fails while a cluster moves the slot
 if not opened then
   if redis.call('EXISTS', root .. ':key:' .. key) > 0 then return stray() end
   return 0

@@ -21,8 +21,9 @@ if #ARGV ~= 1 and (#ARGV ~= 3 or word ~= 'EXCEPT' or except == '') then
 end
 
 local owner_set = root .. ':tokens:' .. owner_id
+if redis.call('EXISTS', owner_set, root) == 0 then return 0 end -- with root: fails while a cluster moves the slot
 local kind = redis.call('TYPE', owner_set).ok
-if kind ~= 'none' and kind ~= 'zset' then return stray() end
+if kind ~= 'zset' then return stray() end
 local ids = redis.call('ZRANGE', owner_set, 0, -1)
 
 local function mget(prefix, list) -- 1,000 names a call, since unpack has room for 8,000; false where is no string

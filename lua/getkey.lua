@@ -28,7 +28,9 @@ end
 
 local names, misses, idlers, reply = {}, {}, {}, {}
 for i = 2, #ARGV do names[i - 1] = root .. ':key:' .. ARGV[i] end
-local values = redis.call('MGET', unpack(names)) -- unlike GET no error on another type
+names[#names + 1] = root -- no name of ours: with it MGET fails while a cluster moves the slot
+local values = redis.call('MGET', unpack(names))
+names[#names] = nil
 for i, name in ipairs(names) do
   local record, expires_at = values[i], 0
   if not record then

@@ -33,8 +33,9 @@ if option.AFTER and (not score or score ~= 'inf' and not score:find('^%d+$')) th
 end
 
 local owner_set = root .. ':tokens:' .. owner_id
+if redis.call('EXISTS', owner_set, root) == 0 then return { '' } end -- with root: fails while a cluster moves the slot
 local kind = redis.call('TYPE', owner_set).ok
-if kind ~= 'none' and kind ~= 'zset' then return stray() end
+if kind ~= 'zset' then return stray() end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local ended = redis.call('ZCOUNT', owner_set, '-inf', '(' .. now)

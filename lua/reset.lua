@@ -21,6 +21,7 @@ if #KEYS ~= 1 or #ARGV < 1 or #ARGV > 1000 then
 end
 local function string_at(name) return redis.call('MGET', name)[1] end -- unlike GET no error on another type
 
+redis.call('EXISTS', root, root .. ':') -- neither is a name of ours: fails while a cluster moves the slot
 local tokens, hashes, left = 0, 0, 0
 local end_ = {} -- how a name of each family ends
 function end_.key(key, record)

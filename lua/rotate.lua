@@ -26,7 +26,7 @@ if #ARGV ~= 2 and (#ARGV ~= 4 or word ~= 'GRACE' or not grace:find('^[1-9]%d*$')
 end
 
 local id_name = root .. ':id:' .. id
-local key = redis.call('MGET', id_name)[1] -- unlike GET no error on another type
+local key = redis.call('MGET', id_name, root)[1] -- with root: fails while a cluster moves the slot
 local key_name = root .. ':key:' .. (key or '')
 local record = key and redis.call('MGET', key_name)[1]
 if not record then

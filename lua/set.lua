@@ -21,7 +21,7 @@ if not attrs:find('^{.*}$') then return refuse('TSBADARG', 'attrs must be a JSON
 if #ARGV ~= 2 and (#ARGV ~= 4 or word ~= 'IF') then return refuse('TSBADARG', 'only IF attrs may follow attrs') end
 
 local id_name = root .. ':id:' .. id
-local key = redis.call('MGET', id_name)[1] -- unlike GET no error on another type
+local key = redis.call('MGET', id_name, root)[1] -- with root: fails while a cluster moves the slot
 local key_name = root .. ':key:' .. (key or '')
 local record = key and redis.call('MGET', key_name)[1]
 if not record then

@@ -52,7 +52,7 @@ export function api(config: Config = {}): Api {
     delKey: (key, done) => store.delKey(key, done),
     list: (owner_id, done) => store.list(owner_id, done),
     makeHash: (value: unknown, ttl: unknown, done?: Done<string>) => {
-      const kept = typeof value === 'object' ? value : String(value as string)
+      const kept = typeof value === 'number' || typeof value === 'boolean' ? String(value) : value
       if (typeof ttl === 'function') store.makeHash(kept, ttl as Done<string>)
       else store.makeHash(kept, ttl as number, done!)
     },

@@ -28,11 +28,17 @@ export class ConflictError extends TokenstoreError {}
  */
 export class UnavailableError extends TokenstoreError {}
 
+/**
+ * `TSREPLICATION`: the write is done, but fewer replicas than `replicas` had it within `timeout`; a failover may undo it.
+ */
+export class ReplicationError extends TokenstoreError {}
+
 const KINDS: Record<string, typeof TokenstoreError> = {
   TSKEYTAKEN: KeyTakenError,
   TSLIMIT: LimitError,
   TSCONFLICT: ConflictError,
-  TSUNAVAILABLE: UnavailableError
+  TSUNAVAILABLE: UnavailableError,
+  TSREPLICATION: ReplicationError
 }
 
 /** An error of the kind that belongs to the code. */

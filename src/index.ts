@@ -13,16 +13,19 @@ declare namespace Tokenstore {
   export type Api = main.Api
   export type Callback<T> = main.Callback<T>
   export type Config = main.Config
+  export type DelOwnerOptions = main.DelOwnerOptions
   export type HashOptions = main.HashOptions
   export type NewToken<Attrs extends object = Record<string, unknown>> = main.NewToken<Attrs>
   export type Page<T> = main.Page<T>
   export type PageOptions = main.PageOptions
+  export type RotateOptions = main.RotateOptions
   export type StoredToken<Attrs extends object, Digest extends boolean> = main.StoredToken<Attrs, Digest>
   export type Token<Attrs extends object = Record<string, unknown>> = main.Token<Attrs>
   export type Tokenstore<
     Attrs extends object = Record<string, unknown>,
     Digest extends boolean = false
   > = main.Tokenstore<Attrs, Digest>
+  export type WriteOptions = main.WriteOptions
 }
 
 export = Tokenstore

@@ -1,13 +1,12 @@
 import uid2 from 'uid2'
-import { v7 as uuid } from 'uuid'
+import { v7 as uuidV7 } from 'uuid'
 
 /**
- * Where the names of a token or a hash live in Redis, and how its key, id and hash are made.
- * The scripts derive every name from the root; this is the only place that makes one.
- * A root is null when a text cannot belong to the store at all.
+ * Where the names of a token or a hash live in Redis, and how its key, id and hash are made. The scripts derive every
+ * name from its root; this is the only place that makes one. A root is null for a text that no token or hash can have.
  */
 export interface Layout {
-  /** What all names begin with, for SCAN. */
+  /** What the root of any name begins with, for SCAN. */
   readonly prefix: string
   ownerRoot(owner_id: string): string
   keyRoot(key: string): string | null
@@ -15,15 +14,15 @@ export interface Layout {
   hashRoot(hash: string): string | null
   newKey(root: string, size: number): string
   newId(root: string): string
-  /** With a name, the hash shares the root of all hashes of that name, so that one script can replace the older one. */
+  /** With a name, the hash shares the root of all hashes of that name, so that one script can end the older one. */
   newHash(size: number, name?: string): string
-  /** The names of a store's data among names in Redis, without their roots, by root. */
+  /** The names of the store's data among names in Redis, without their roots, by root. */
   byRoot(names: string[]): Map<string, string[]>
 }
 
-const FAMILY = /^(key|id|tokens|hash|latest):/
+const DATA = /^(?:key|id|tokens|hash|latest):/
 
-/** Everything under one root: the prefix. */
+/** All names under one root, the prefix. */
 export function singleRoot(prefix: string): Layout {
   const root = (): string => prefix
   return {
@@ -33,9 +32,70 @@ export function singleRoot(prefix: string): Layout {
     idRoot: root,
     hashRoot: root,
     newKey: (_root, size) => uid2(size),
-    newId: () => uuid(),
+    newId: () => uuidV7(),
     newHash: (size) => uid2(size),
     byRoot: (names) =>
-      new Map([[prefix, names.map((name) => name.slice(prefix.length + 1)).filter((name) => FAMILY.test(name))]])
+      new Map([[prefix, names.map((name) => name.slice(prefix.length + 1)).filter((name) => DATA.test(name))]])
   }
+}
+
+// The alphabet of uid2, of which a tag is made as well.
+const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
+const TAG = 3
+const TAGS = 16384
+
+/**
+ * Names spread over 16384 roots `prefix:{tag}` by owner, so that they use every slot of a cluster while all of one
+ * owner share a slot. A key and a hash begin with their tag, an id ends with its number as 16 bits: each alone tells
+ * its root.
+ */
+export function partitioned(prefix: string): Layout {
+  const rootOf = (tag: string): string => `${prefix}:{${tag}}`
+  const tagOfRoot = (root: string): string => root.slice(-TAG - 1, -1)
+  const byTag = (text: string): string | null => (numberOf(text) === null ? null : rootOf(text.slice(0, TAG)))
+  const byName = (name: string): string => tagOf(crc16(name) % TAGS)
+  return {
+    prefix,
+    ownerRoot: (owner_id) => rootOf(byName(owner_id)),
+    keyRoot: byTag,
+    idRoot: (id) => {
+      const n = /^[\da-f-]{36}$/.test(id) ? parseInt(id.slice(-4), 16) : NaN
+      return n < TAGS ? rootOf(tagOf(n)) : null
+    },
+    hashRoot: byTag,
+    newKey: (root, size) => tagOfRoot(root) + uid2(size - TAG),
+    newId: (root) => uuidV7().slice(0, -4) + numberOf(tagOfRoot(root))!.toString(16).padStart(4, '0'),
+    newHash: (size, name) => (name === undefined ? byName(uid2(TAG)) : byName(name)) + uid2(size - TAG),
+    byRoot: (names) => {
+      const found = new Map<string, string[]>()
+      for (const name of names) {
+        const [, tag, rest] = /^:\{(.{3})\}:(.*)$/s.exec(name.slice(prefix.length)) ?? []
+        if (tag === undefined || rest === undefined || numberOf(tag) === null || !DATA.test(rest)) continue
+        const root = rootOf(tag)
+        if (!found.get(root)?.push(rest)) found.set(root, [rest])
+      }
+      return found
+    }
+  }
+}
+
+function tagOf(n: number): string {
+  return ALPHABET.charAt(n >> 12) + ALPHABET.charAt((n >> 6) & 63) + ALPHABET.charAt(n & 63)
+}
+
+/** The number of the tag that a text begins with, null when it begins with none. */
+function numberOf(text: string): number | null {
+  const [a, b, c] = Array.from(text.slice(0, TAG), (char) => ALPHABET.indexOf(char)) as [number, number, number]
+  const n = text.length < TAG || a < 0 || b < 0 || c < 0 ? TAGS : (a << 12) | (b << 6) | c
+  return n < TAGS ? n : null
+}
+
+/** CRC16/XMODEM of the UTF-8 bytes: what Redis Cluster hashes with, and Python's `binascii.crc_hqx(bytes, 0)`. */
+function crc16(text: string): number {
+  let crc = 0
+  for (const byte of Buffer.from(text)) {
+    crc ^= byte << 8
+    for (let bit = 0; bit < 8; bit++) crc = crc & 0x8000 ? ((crc << 1) ^ 0x1021) & 0xffff : crc << 1
+  }
+  return crc
 }

@@ -2,9 +2,9 @@ import { Store } from './tokenstore'
 import type { Config } from './types'
 
 export { api, type Api } from './api'
-export { ConflictError, KeyTakenError, LimitError, TokenstoreError, UnavailableError } from './errors'
+export { ConflictError, KeyTakenError, LimitError, ReplicationError, TokenstoreError, UnavailableError } from './errors'
 export { scripts } from './scripts'
-export type { HashOptions, PageOptions } from './tokenstore'
+export type { DelOwnerOptions, HashOptions, PageOptions, RotateOptions, WriteOptions } from './tokenstore'
 export type { AddedToken, Callback, Config, NewToken, Page, StoredToken, Token } from './types'
 
 /** A store of session tokens on Redis, made by `Tokenstore(config)`. */

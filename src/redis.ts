@@ -1,5 +1,5 @@
 import { Redis, type RedisOptions } from 'ioredis'
-import { fromRedis, TokenstoreError, UnavailableError } from './errors'
+import { errorOf, fromRedis, type TokenstoreError } from './errors'
 import { scripts, type ScriptName } from './scripts'
 
 type Listener = (...args: unknown[]) => void
@@ -13,6 +13,7 @@ export interface RedisClient {
   connect(): Promise<unknown>
   disconnect(): void
   quit(): Promise<unknown>
+  refreshSlotsCache?(): void
   on(event: string, listener: Listener): unknown
   off(event: string, listener: Listener): unknown
 }
@@ -28,6 +29,11 @@ export interface Node {
 const COMMANDS = Object.fromEntries(
   Object.entries(scripts).map(([name, { sha1 }]) => [name, `tokenstore:${name}:${sha1.slice(0, 8)}`])
 ) as Record<ScriptName, string>
+
+// What a cluster answers for a slot that is moving or has moved, before anything was done. Scripts read with their root
+// first, so that they fail like this as a whole; the rest reaches us only from pipelines, which ioredis cannot redirect.
+const NOT_HERE = /^(MOVED|ASK|TRYAGAIN|CLUSTERDOWN) |non local key/
+const RETRY_MS = 50
 
 /**
  * The connection to Redis: the caller's own, or one that this opens and closes.
@@ -76,9 +82,23 @@ export class Connection {
     return this.isCluster ? client.nodes('master') : [client]
   }
 
-  /** Runs a script on a root. */
-  run(script: ScriptName, root: string, args: readonly (string | number)[]): Promise<unknown> {
-    return this.send(script, () => this.#commands[COMMANDS[script]]!(root, ...args))
+  /**
+   * Runs a script on a root. With `replicas`, a write is answered once so many replicas have it: WAIT follows it in
+   * one pipeline, since on another connection it would confirm nothing. EVAL, since EVALSHA might be repeated as EVAL
+   * behind the WAIT.
+   */
+  async run(script: ScriptName, root: string, args: readonly (string | number)[], replicas = 0): Promise<unknown> {
+    if (replicas === 0) return this.send(script, () => this.#commands[COMMANDS[script]]!(root, ...args))
+    const [reply, confirmed] = await this.send(script, async () => {
+      const pipeline = (this.#client as unknown as Redis).pipeline()
+      pipeline.eval(scripts[script].lua, 1, root, ...args)
+      pipeline.wait(replicas, Math.ceil(this.#timeout * 0.8))
+      const [[failed, result] = [], [unconfirmed, n] = []] = (await pipeline.exec()) ?? []
+      if (failed) throw failed
+      return [result, unconfirmed ? 0 : Number(n)] as const
+    })
+    if (confirmed >= replicas || reply === null || Number(reply) === 0) return reply
+    throw errorOf('TSREPLICATION', `${script}: done, but confirmed by ${confirmed} of ${replicas} replicas`)
   }
 
   /**
@@ -87,29 +107,39 @@ export class Connection {
    */
   send<T>(operation: string, command: () => Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      const fail = (error: Error): void => {
+      let retry: NodeJS.Timeout | undefined
+      const settle = (): void => {
         clearTimeout(timer)
+        clearTimeout(retry)
         this.#waiting.delete(call)
+      }
+      const fail = (error: Error): void => {
+        settle()
         reject(error)
       }
       const send = (): void => {
         this.#waiting.delete(call)
         command().then(
           (reply) => {
-            clearTimeout(timer)
+            settle()
             resolve(reply)
           },
-          (error: Error) => fail(fromRedis(operation, error))
+          (error: Error) => {
+            if (!NOT_HERE.test(error.message)) return fail(fromRedis(operation, error))
+            this.#client.refreshSlotsCache?.()
+            retry = setTimeout(send, RETRY_MS)
+          }
         )
       }
       const call = { send, fail }
       const timer = setTimeout(() => {
-        const waited = this.#waiting.has(call)
         const why = this.#lastError && `: ${this.#lastError}`
-        const what = waited ? `no connection to Redis within ${this.#timeout} ms${why}` : this.#silence()
-        fail(new UnavailableError('TSUNAVAILABLE', `${operation}: ${what}`))
+        const what = this.#waiting.has(call)
+          ? `no connection to Redis within ${this.#timeout} ms${why}`
+          : `no answer from Redis within ${this.#timeout} ms; what was asked may still happen`
+        fail(errorOf('TSUNAVAILABLE', `${operation}: ${what}`))
       }, this.#timeout)
-      if (this.#closing) fail(new TokenstoreError('TSCLOSED', `${operation}: the store was closed by quit()`))
+      if (this.#closing) fail(closed(operation))
       else if (this.#client.status === 'ready') send()
       else this.#whenReady(operation, call)
     })
@@ -123,7 +153,7 @@ export class Connection {
 
   async #close(): Promise<void> {
     this.#stopListening?.()
-    for (const call of [...this.#waiting]) call.fail(new TokenstoreError('TSCLOSED', 'the store was closed by quit()'))
+    for (const call of [...this.#waiting]) call.fail(closed('a call'))
     if (!this.#owned) return
     if (this.#client.status === 'ready') {
       let timer: NodeJS.Timeout | undefined
@@ -134,14 +164,10 @@ export class Connection {
     this.#client.disconnect()
   }
 
-  #silence(): string {
-    return `no answer from Redis within ${this.#timeout} ms; what was asked may still happen`
-  }
-
   #whenReady(operation: string, call: { send(): void; fail(error: Error): void }): void {
     if (this.#client.status === 'end') {
       const why = this.#lastError || 'the client was closed'
-      return call.fail(new UnavailableError('TSUNAVAILABLE', `${operation}: no connection to Redis: ${why}`))
+      return call.fail(errorOf('TSUNAVAILABLE', `${operation}: no connection to Redis: ${why}`))
     }
     this.#waiting.add(call)
     if (this.#client.status === 'wait') this.#client.connect().catch(() => {})
@@ -156,7 +182,7 @@ export class Connection {
     }
     const onEnd = (): void => {
       this.#stopListening?.()
-      const error = new UnavailableError('TSUNAVAILABLE', 'no connection to Redis: the client was closed')
+      const error = errorOf('TSUNAVAILABLE', 'no connection to Redis: the client was closed')
       for (const call of [...this.#waiting]) call.fail(error)
     }
     this.#client.on('ready', onReady)
@@ -167,6 +193,10 @@ export class Connection {
       this.#stopListening = undefined
     }
   }
+}
+
+function closed(operation: string): TokenstoreError {
+  return errorOf('TSCLOSED', `${operation}: the store was closed by quit()`)
 }
 
 function isClient(redis: RedisClient | RedisOptions | string): redis is RedisClient {

@@ -4,7 +4,7 @@ import { KeyReader } from './batch'
 import { withCallback } from './callback'
 import * as check from './check'
 import { ConflictError, TokenstoreError } from './errors'
-import { singleRoot, type Layout } from './layout'
+import { partitioned, singleRoot, type Layout } from './layout'
 import { attrsText, decode, parse, triples, type Triple } from './record'
 import { Connection } from './redis'
 import type { AddedToken, Callback, Config, NewToken, Page, StoredToken, Token } from './types'
@@ -15,6 +15,21 @@ const HASH_DRAWS = 100
 const UPDATE_TRIES = 100
 const PAGE = 100
 const SCAN_COUNT = 500
+
+export interface WriteOptions {
+  /** Answer once so many replicas have it, else reject with a ReplicationError. Default: the store's `replicas`. */
+  replicas?: number
+}
+
+export interface DelOwnerOptions extends WriteOptions {
+  /** The id of a token to keep. */
+  except?: string
+}
+
+export interface RotateOptions extends WriteOptions {
+  /** Seconds for which the old key goes on opening the token. */
+  grace?: number
+}
 
 export interface PageOptions {
   /** At most so many, 1 to 1000. Default 100. */
@@ -42,6 +57,7 @@ export class Store<Attrs extends object, Digest extends boolean> {
   readonly #idle: number | null
   readonly #touchEvery: number | null
   readonly #digest: boolean
+  readonly #replicas: number
 
   constructor(config: Config = {}) {
     check.options('config', config, [
@@ -55,7 +71,9 @@ export class Store<Attrs extends object, Digest extends boolean> {
       'touchEvery',
       'digest',
       'timeout',
-      'batch'
+      'batch',
+      'partitioned',
+      'replicas'
     ])
     const { prefix = 'token', redis = {}, size = 24, hashSize = 8, hashTtl = 3600, digest = false } = config
     const { touchEvery, timeout = 2000, batch = true } = config
@@ -71,6 +89,7 @@ export class Store<Attrs extends object, Digest extends boolean> {
     this.#touchEvery = check.lifetime('touchEvery', touchEvery, null)
     if (this.#idle && this.#touchEvery && this.#touchEvery > this.#idle) check.fail('touchEvery', 'at most idle')
     this.#digest = check.boolean('digest', digest)
+    this.#replicas = check.integer('replicas', config.replicas ?? 0, 0, 100)
     check.integer('timeout', timeout, 1, 2 ** 31 - 1)
     check.boolean('batch', batch)
     if (typeof redis === 'string' ? !/^rediss?:\/\//.test(redis) : typeof redis !== 'object' || redis === null) {
@@ -78,7 +97,7 @@ export class Store<Attrs extends object, Digest extends boolean> {
     }
     this.#connection = new Connection(redis, timeout)
     this.#reader = new KeyReader(this.#connection, batch)
-    this.#layout = singleRoot(prefix)
+    this.#layout = this.#layoutOf(prefix, config.partitioned)
   }
 
   /**
@@ -90,7 +109,7 @@ export class Store<Attrs extends object, Digest extends boolean> {
   add(token: NewToken<Attrs>): Promise<AddedToken<Attrs>>
   add(token: NewToken<Attrs>, callback: Callback<AddedToken<Attrs>>): void
   async add(token: NewToken<Attrs>): Promise<AddedToken<Attrs>> {
-    check.object('token', token, ['owner_id', 'attrs', 'key', 'id', 'ttl', 'idle', 'limit', 'onLimit'])
+    check.object('token', token, ['owner_id', 'attrs', 'key', 'id', 'ttl', 'idle', 'limit', 'onLimit', 'replicas'])
     const owner_id = check.text('owner_id', token.owner_id)
     const attrs = check.attrs('attrs', token.attrs === undefined ? {} : token.attrs)
     const ttl = check.lifetime('ttl', token.ttl, this.#ttl)
@@ -101,6 +120,8 @@ export class Store<Attrs extends object, Digest extends boolean> {
     const root = this.#layout.ownerRoot(owner_id)
     const key = token.key === undefined ? this.#layout.newKey(root, this.#size) : this.#forced(token.key)
     const id = token.id === undefined ? this.#layout.newId(root) : check.uuid('id', token.id)
+    if (this.#layout.keyRoot(key) !== root) check.fail('key', 'one once issued to this owner: it carries another tag')
+    if (this.#layout.idRoot(id) !== root) check.fail('id', 'one once issued to this owner: it carries another tag')
 
     const args: (string | number)[] = [this.#stored(key), id, owner_id, attrs]
     if (ttl !== null) args.push('TTL', ttl)
@@ -111,7 +132,8 @@ export class Store<Attrs extends object, Digest extends boolean> {
     }
     if (limit !== undefined) args.push('LIMIT', check.integer('limit', limit, 1, 1e9), onLimit.toUpperCase())
 
-    const reply = (await this.#connection.run('add', root, args)) as unknown[]
+    const replicas = this.#confirmedBy(token.replicas)
+    const reply = (await this.#connection.run('add', root, args, replicas)) as unknown[]
     const [, record, expires_at, ...evicted] = reply as [...Triple, ...string[]]
     const added: AddedToken<Attrs> = decode<Attrs>([key, record, expires_at])
     if (onLimit === 'evict') added.evicted = evicted
@@ -138,15 +160,21 @@ export class Store<Attrs extends object, Digest extends boolean> {
   get(id: string): Promise<StoredToken<Attrs, Digest> | null>
   get(id: string, callback: Callback<StoredToken<Attrs, Digest> | null>): void
   async get(id: string): Promise<StoredToken<Attrs, Digest> | null> {
-    const triple = await this.#byId('get', id, [])
+    const triple = await this.#byId('get', id, [], 0)
     return triple && this.#token(triple)
   }
 
   /** Replaces the attrs of a token and answers it, or null when it has ended: then nothing is written. */
-  set(id: string, attrs: Attrs): Promise<StoredToken<Attrs, Digest> | null>
+  set(id: string, attrs: Attrs, options?: WriteOptions): Promise<StoredToken<Attrs, Digest> | null>
   set(id: string, attrs: Attrs, callback: Callback<StoredToken<Attrs, Digest> | null>): void
-  async set(id: string, attrs: Attrs): Promise<StoredToken<Attrs, Digest> | null> {
-    const triple = await this.#byId('set', id, [check.attrs('attrs', attrs)])
+  set(
+    id: string,
+    attrs: Attrs,
+    options: WriteOptions | undefined,
+    callback: Callback<StoredToken<Attrs, Digest> | null>
+  ): void
+  async set(id: string, attrs: Attrs, options?: unknown): Promise<StoredToken<Attrs, Digest> | null> {
+    const triple = await this.#byId('set', id, [check.attrs('attrs', attrs)], this.#replicasOf(options))
     return triple && this.#token(triple)
   }
 
@@ -168,11 +196,11 @@ export class Store<Attrs extends object, Digest extends boolean> {
   ): Promise<StoredToken<Attrs, Digest> | null> {
     if (typeof change !== 'function') check.fail('change', 'a function from the old attrs to the new')
     for (let tries = 1; ; tries++) {
-      const old = await this.#byId('get', id, [])
+      const old = await this.#byId('get', id, [], 0)
       if (!old) return null
       const attrs = check.attrs('the result of change', await change(decode<Attrs>(old).attrs))
       try {
-        const triple = await this.#byId('set', id, [attrs, 'IF', attrsText(old[1])])
+        const triple = await this.#byId('set', id, [attrs, 'IF', attrsText(old[1])], this.#replicas)
         return triple && this.#token(triple)
       } catch (error) {
         if (!(error instanceof ConflictError) || tries === UPDATE_TRIES) throw error
@@ -183,33 +211,37 @@ export class Store<Attrs extends object, Digest extends boolean> {
   }
 
   /** Ends the token of an id. False when there was none. Once answered, no write that began earlier revives it. */
-  del(id: string): Promise<boolean>
+  del(id: string, options?: WriteOptions): Promise<boolean>
   del(id: string, callback: Callback<boolean>): void
-  async del(id: string): Promise<boolean> {
+  del(id: string, options: WriteOptions | undefined, callback: Callback<boolean>): void
+  async del(id: string, options?: unknown): Promise<boolean> {
+    const replicas = this.#replicasOf(options)
     const root = this.#layout.idRoot(check.text('id', id))
-    return root !== null && (await this.#connection.run('del', root, [id])) === 1
+    return root !== null && isOne(await this.#connection.run('del', root, [id], replicas))
   }
 
   /** Ends the token that a key opens. False when there was none. */
-  delKey(key: string): Promise<boolean>
+  delKey(key: string, options?: WriteOptions): Promise<boolean>
   delKey(key: string, callback: Callback<boolean>): void
-  async delKey(key: string): Promise<boolean> {
+  delKey(key: string, options: WriteOptions | undefined, callback: Callback<boolean>): void
+  async delKey(key: string, options?: unknown): Promise<boolean> {
+    const replicas = this.#replicasOf(options)
     const root = this.#layout.keyRoot(check.secret('key', key))
-    return root !== null && (await this.#connection.run('delkey', root, [this.#stored(key)])) === 1
+    return root !== null && isOne(await this.#connection.run('delkey', root, [this.#stored(key)], replicas))
   }
 
   /**
    * Ends every token of an owner, or all but the one with the id `except`, and answers how many. An id that is not
    * a live token of this owner keeps nothing. A concurrent `add` is ended and counted, or happens after. Hashes stay.
    */
-  delOwner(owner_id: string, options?: { except?: string }): Promise<number>
+  delOwner(owner_id: string, options?: DelOwnerOptions): Promise<number>
   delOwner(owner_id: string, callback: Callback<number>): void
-  delOwner(owner_id: string, options: { except?: string } | undefined, callback: Callback<number>): void
+  delOwner(owner_id: string, options: DelOwnerOptions | undefined, callback: Callback<number>): void
   async delOwner(owner_id: string, options?: unknown): Promise<number> {
-    const { except } = check.options<{ except?: string }>('options', options, ['except'])
+    const { except, replicas } = check.options<DelOwnerOptions>('options', options, ['except', 'replicas'])
     const root = this.#layout.ownerRoot(check.text('owner_id', owner_id))
     const args = except === undefined ? [owner_id] : [owner_id, 'EXCEPT', check.text('except', except)]
-    return Number(await this.#connection.run('delowner', root, args))
+    return Number(await this.#connection.run('delowner', root, args, this.#confirmedBy(replicas)))
   }
 
   /**
@@ -261,17 +293,17 @@ export class Store<Attrs extends object, Digest extends boolean> {
    * Gives a token a new key; id, attrs and lifetime stay. Answers it with that key, or null when it has ended.
    * The old key is dead at once, or with `grace` goes on opening the token for so many seconds.
    */
-  rotate(id: string, options?: { grace?: number }): Promise<Token<Attrs> | null>
+  rotate(id: string, options?: RotateOptions): Promise<Token<Attrs> | null>
   rotate(id: string, callback: Callback<Token<Attrs> | null>): void
-  rotate(id: string, options: { grace?: number } | undefined, callback: Callback<Token<Attrs> | null>): void
+  rotate(id: string, options: RotateOptions | undefined, callback: Callback<Token<Attrs> | null>): void
   async rotate(id: string, options?: unknown): Promise<Token<Attrs> | null> {
-    const { grace } = check.options<{ grace?: number }>('options', options, ['grace'])
+    const { grace, replicas } = check.options<RotateOptions>('options', options, ['grace', 'replicas'])
     const root = this.#layout.idRoot(check.text('id', id))
     if (root === null) return null
     const key = this.#layout.newKey(root, this.#size)
     const args: (string | number)[] = [id, this.#stored(key)]
     if (grace !== undefined) args.push('GRACE', check.seconds('grace', grace))
-    const triple = (await this.#connection.run('rotate', root, args)) as Triple | null
+    const triple = (await this.#connection.run('rotate', root, args, this.#confirmedBy(replicas))) as Triple | null
     return triple && decode<Attrs>([key, triple[1], triple[2]])
   }
 
@@ -291,7 +323,7 @@ export class Store<Attrs extends object, Digest extends boolean> {
     for (let draws = 0; draws < HASH_DRAWS; draws++) {
       const hash = this.#layout.newHash(this.#hashSize, replaces)
       const root = this.#layout.hashRoot(hash)
-      if ((await this.#connection.run('makehash', root!, [this.#stored(hash), ...args])) === 1) return hash
+      if (isOne(await this.#connection.run('makehash', root!, [this.#stored(hash), ...args]))) return hash
     }
     throw new TokenstoreError('TSHASHES', `makeHash: ${HASH_DRAWS} hashes drawn were all taken; hashSize is too small`)
   }
@@ -300,14 +332,15 @@ export class Store<Attrs extends object, Digest extends boolean> {
   getHash<T = unknown>(hash: string): Promise<T | null>
   getHash<T = unknown>(hash: string, callback: Callback<T | null>): void
   async getHash(hash: string): Promise<unknown> {
-    return this.#value('gethash', hash)
+    return this.#value('gethash', hash, 0)
   }
 
   /** The value that a hash finds, or null, and the end of the hash: of any number of callers exactly one gets it. */
-  takeHash<T = unknown>(hash: string): Promise<T | null>
+  takeHash<T = unknown>(hash: string, options?: WriteOptions): Promise<T | null>
   takeHash<T = unknown>(hash: string, callback: Callback<T | null>): void
-  async takeHash(hash: string): Promise<unknown> {
-    return this.#value('takehash', hash)
+  takeHash<T = unknown>(hash: string, options: WriteOptions | undefined, callback: Callback<T | null>): void
+  async takeHash(hash: string, options?: unknown): Promise<unknown> {
+    return this.#value('takehash', hash, this.#replicasOf(options))
   }
 
   /** Deletes a hash and its value. False when there was none. */
@@ -315,7 +348,7 @@ export class Store<Attrs extends object, Digest extends boolean> {
   delHash(hash: string, callback: Callback<boolean>): void
   async delHash(hash: string): Promise<boolean> {
     const root = this.#layout.hashRoot(check.secret('hash', hash))
-    return root !== null && (await this.#connection.run('delhash', root, [this.#stored(hash)])) === 1
+    return root !== null && isOne(await this.#connection.run('delhash', root, [this.#stored(hash)]))
   }
 
   /**
@@ -365,6 +398,18 @@ export class Store<Attrs extends object, Digest extends boolean> {
     return removed
   }
 
+  #layoutOf(prefix: string, wanted: boolean | undefined): Layout {
+    const whole = this.#connection.keyPrefix + prefix
+    const { isCluster } = this.#connection
+    // What Redis Cluster takes for a hash tag: what stands between the first brace and the next closing one.
+    const tagged = /^[^{]*\{[^}]+\}/.test(whole)
+    const spread = wanted === undefined ? isCluster && !tagged : check.boolean('partitioned', wanted)
+    if (spread && whole.includes('{')) check.fail('prefix', 'free of braces when the store is partitioned')
+    if (!spread && isCluster && !tagged) check.fail('prefix', 'one with a hash tag, such as {token}, on a cluster')
+    if (spread && this.#hashSize < 4) check.fail('hashSize', 'at least 4 when the store is partitioned')
+    return spread ? partitioned(prefix) : singleRoot(prefix)
+  }
+
   /** What of a key or a hash Redis gets to see. */
   #stored(secret: string): string {
     return this.#digest ? createHash('sha256').update(secret).digest('base64url') : secret
@@ -382,16 +427,30 @@ export class Store<Attrs extends object, Digest extends boolean> {
     return token as StoredToken<Attrs, Digest>
   }
 
-  async #byId(script: 'get' | 'set', id: string, args: string[]): Promise<Triple | null> {
-    const root = this.#layout.idRoot(check.text('id', id))
-    return root === null ? null : ((await this.#connection.run(script, root, [id, ...args])) as Triple | null)
+  #replicasOf(options: unknown): number {
+    return this.#confirmedBy(check.options<WriteOptions>('options', options, ['replicas']).replicas)
   }
 
-  async #value(script: 'gethash' | 'takehash', hash: string): Promise<unknown> {
+  #confirmedBy(replicas: unknown): number {
+    return replicas === undefined ? this.#replicas : check.integer('replicas', replicas, 0, 100)
+  }
+
+  async #byId(script: 'get' | 'set', id: string, args: string[], replicas: number): Promise<Triple | null> {
+    const root = this.#layout.idRoot(check.text('id', id))
+    if (root === null) return null
+    return (await this.#connection.run(script, root, [id, ...args], replicas)) as Triple | null
+  }
+
+  async #value(script: 'gethash' | 'takehash', hash: string, replicas: number): Promise<unknown> {
     const root = this.#layout.hashRoot(check.secret('hash', hash))
-    const value = root && ((await this.#connection.run(script, root, [this.#stored(hash)])) as string | null)
+    if (root === null) return null
+    const value = (await this.#connection.run(script, root, [this.#stored(hash)], replicas)) as string | null
     return value === null ? null : parse('the value of a hash', value)
   }
+}
+
+function isOne(reply: unknown): boolean {
+  return Number(reply) === 1
 }
 
 const METHODS = [

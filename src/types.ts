@@ -36,6 +36,8 @@ export interface NewToken<Attrs extends object = Record<string, unknown>> {
   limit?: number
   /** Over the limit: `'reject'` this token (a LimitError, the default), or `'evict'` those that would end first. */
   onLimit?: 'reject' | 'evict'
+  /** Answer once so many replicas have the token. Default: the store's `replicas`. */
+  replicas?: number
 }
 
 /** What `add` answers. */
@@ -74,11 +76,12 @@ export interface Config {
   digest?: boolean
   /** Milliseconds within which Redis must have answered a call. Default 2000. */
   timeout?: number
+  /** Spread the names over all slots of a cluster, by owner. Default: only on a `Cluster`, for a prefix without a hash tag. */
+  partitioned?: boolean
+  /** Writes of tokens and `takeHash` are answered once so many replicas have them. Default 0. */
+  replicas?: number
   /** Send the `getKey` calls of one tick together. Default true. */
   batch?: boolean
 }
 
 export type Callback<T> = (error: Error | null, result?: T) => void
-
-/** What can be given instead of a value when JSON carries it; it comes back equal to what JSON makes of it. */
-export type Json = string | number | boolean | null | Json[] | { [name: string]: Json }
