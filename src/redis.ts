@@ -97,7 +97,8 @@ export class Connection {
       if (failed) throw failed
       return [result, unconfirmed ? 0 : Number(n)] as const
     })
-    if (confirmed >= replicas || reply === null || Number(reply) === 0) return reply
+    const nothingDone = typeof reply !== 'string' && Number(reply) === 0
+    if (confirmed >= replicas || nothingDone) return reply
     throw errorOf('TSREPLICATION', `${script}: done, but confirmed by ${confirmed} of ${replicas} replicas`)
   }
 
@@ -108,7 +109,9 @@ export class Connection {
   send<T>(operation: string, command: () => Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       let retry: NodeJS.Timeout | undefined
+      let settled = false
       const settle = (): void => {
+        settled = true
         clearTimeout(timer)
         clearTimeout(retry)
         this.#waiting.delete(call)
@@ -125,6 +128,7 @@ export class Connection {
             resolve(reply)
           },
           (error: Error) => {
+            if (settled) return
             if (!NOT_HERE.test(error.message)) return fail(fromRedis(operation, error))
             this.#client.refreshSlotsCache?.()
             retry = setTimeout(send, RETRY_MS)

@@ -100,6 +100,7 @@ export class Store<Attrs extends object, Digest extends boolean> {
     this.#layout = this.#layoutOf(prefix, config.partitioned)
   }
 
+  add(token: NewToken<Attrs>, callback: Callback<AddedToken<Attrs>>): void
   /**
    * Issues a token: its record, the id index and the owner's entry are written together, within the owner's limit.
    * The same key and id again answers the stored token and writes nothing, so that a call may be retried.
@@ -107,7 +108,6 @@ export class Store<Attrs extends object, Digest extends boolean> {
    * @throws LimitError when `limit` is reached and `onLimit` is `'reject'`; nothing is written
    */
   add(token: NewToken<Attrs>): Promise<AddedToken<Attrs>>
-  add(token: NewToken<Attrs>, callback: Callback<AddedToken<Attrs>>): void
   async add(token: NewToken<Attrs>): Promise<AddedToken<Attrs>> {
     check.object('token', token, ['owner_id', 'attrs', 'key', 'id', 'ttl', 'idle', 'limit', 'onLimit', 'replicas'])
     const owner_id = check.text('owner_id', token.owner_id)
@@ -140,13 +140,13 @@ export class Store<Attrs extends object, Digest extends boolean> {
     return added
   }
 
+  getKey(key: string, callback: Callback<Token<Attrs> | null>): void
+  getKey(key: string, options: { touch?: boolean } | undefined, callback: Callback<Token<Attrs> | null>): void
   /**
    * The token that a key opens, or null. The call counts as a use of it, which moves the end of a token with `idle`,
    * unless `touch` is false. Calls of one tick share a command.
    */
   getKey(key: string, options?: { touch?: boolean }): Promise<Token<Attrs> | null>
-  getKey(key: string, callback: Callback<Token<Attrs> | null>): void
-  getKey(key: string, options: { touch?: boolean } | undefined, callback: Callback<Token<Attrs> | null>): void
   async getKey(key: string, options?: unknown): Promise<Token<Attrs> | null> {
     const { touch = true } = check.options<{ touch?: boolean }>('options', options, ['touch'])
     const use = check.boolean('touch', touch) ? 'TOUCH' : 'PEEK'
@@ -156,16 +156,14 @@ export class Store<Attrs extends object, Digest extends boolean> {
     return record === null ? null : decode<Attrs>([key, record, expires_at])
   }
 
+  get(id: string, callback: Callback<StoredToken<Attrs, Digest> | null>): void
   /** The token of an id, or null. Not a use of it. */
   get(id: string): Promise<StoredToken<Attrs, Digest> | null>
-  get(id: string, callback: Callback<StoredToken<Attrs, Digest> | null>): void
   async get(id: string): Promise<StoredToken<Attrs, Digest> | null> {
     const triple = await this.#byId('get', id, [], 0)
     return triple && this.#token(triple)
   }
 
-  /** Replaces the attrs of a token and answers it, or null when it has ended: then nothing is written. */
-  set(id: string, attrs: Attrs, options?: WriteOptions): Promise<StoredToken<Attrs, Digest> | null>
   set(id: string, attrs: Attrs, callback: Callback<StoredToken<Attrs, Digest> | null>): void
   set(
     id: string,
@@ -173,11 +171,18 @@ export class Store<Attrs extends object, Digest extends boolean> {
     options: WriteOptions | undefined,
     callback: Callback<StoredToken<Attrs, Digest> | null>
   ): void
+  /** Replaces the attrs of a token and answers it, or null when it has ended: then nothing is written. */
+  set(id: string, attrs: Attrs, options?: WriteOptions): Promise<StoredToken<Attrs, Digest> | null>
   async set(id: string, attrs: Attrs, options?: unknown): Promise<StoredToken<Attrs, Digest> | null> {
     const triple = await this.#byId('set', id, [check.attrs('attrs', attrs)], this.#replicasOf(options))
     return triple && this.#token(triple)
   }
 
+  update(
+    id: string,
+    change: (attrs: Attrs) => Attrs | Promise<Attrs>,
+    callback: Callback<StoredToken<Attrs, Digest> | null>
+  ): void
   /**
    * Replaces the attrs of a token by what `change` makes of them, so that no concurrent update is lost: when another
    * writer was faster, `change` runs again, on the newer attrs. Answers the token, or null when it has ended.
@@ -185,11 +190,6 @@ export class Store<Attrs extends object, Digest extends boolean> {
    * @throws ConflictError when other writers were faster every time; nothing is written
    */
   update(id: string, change: (attrs: Attrs) => Attrs | Promise<Attrs>): Promise<StoredToken<Attrs, Digest> | null>
-  update(
-    id: string,
-    change: (attrs: Attrs) => Attrs | Promise<Attrs>,
-    callback: Callback<StoredToken<Attrs, Digest> | null>
-  ): void
   async update(
     id: string,
     change: (attrs: Attrs) => Attrs | Promise<Attrs>
@@ -210,33 +210,33 @@ export class Store<Attrs extends object, Digest extends boolean> {
     }
   }
 
-  /** Ends the token of an id. False when there was none. Once answered, no write that began earlier revives it. */
-  del(id: string, options?: WriteOptions): Promise<boolean>
   del(id: string, callback: Callback<boolean>): void
   del(id: string, options: WriteOptions | undefined, callback: Callback<boolean>): void
+  /** Ends the token of an id. False when there was none. Once answered, no write that began earlier revives it. */
+  del(id: string, options?: WriteOptions): Promise<boolean>
   async del(id: string, options?: unknown): Promise<boolean> {
     const replicas = this.#replicasOf(options)
     const root = this.#layout.idRoot(check.text('id', id))
     return root !== null && isOne(await this.#connection.run('del', root, [id], replicas))
   }
 
-  /** Ends the token that a key opens. False when there was none. */
-  delKey(key: string, options?: WriteOptions): Promise<boolean>
   delKey(key: string, callback: Callback<boolean>): void
   delKey(key: string, options: WriteOptions | undefined, callback: Callback<boolean>): void
+  /** Ends the token that a key opens. False when there was none. */
+  delKey(key: string, options?: WriteOptions): Promise<boolean>
   async delKey(key: string, options?: unknown): Promise<boolean> {
     const replicas = this.#replicasOf(options)
     const root = this.#layout.keyRoot(check.secret('key', key))
     return root !== null && isOne(await this.#connection.run('delkey', root, [this.#stored(key)], replicas))
   }
 
+  delOwner(owner_id: string, callback: Callback<number>): void
+  delOwner(owner_id: string, options: DelOwnerOptions | undefined, callback: Callback<number>): void
   /**
    * Ends every token of an owner, or all but the one with the id `except`, and answers how many. An id that is not
    * a live token of this owner keeps nothing. A concurrent `add` is ended and counted, or happens after. Hashes stay.
    */
   delOwner(owner_id: string, options?: DelOwnerOptions): Promise<number>
-  delOwner(owner_id: string, callback: Callback<number>): void
-  delOwner(owner_id: string, options: DelOwnerOptions | undefined, callback: Callback<number>): void
   async delOwner(owner_id: string, options?: unknown): Promise<number> {
     const { except, replicas } = check.options<DelOwnerOptions>('options', options, ['except', 'replicas'])
     const root = this.#layout.ownerRoot(check.text('owner_id', owner_id))
@@ -244,15 +244,15 @@ export class Store<Attrs extends object, Digest extends boolean> {
     return Number(await this.#connection.run('delowner', root, args, this.#confirmedBy(replicas)))
   }
 
+  list(owner_id: string, callback: Callback<StoredToken<Attrs, Digest>[]>): void
+  list(owner_id: string, options: PageOptions, callback: Callback<Page<StoredToken<Attrs, Digest>>>): void
   /**
    * The live tokens of an owner: all of them in order of issue, or with options a page of at most `limit` (100 when
    * absent, up to 1000), in the order in which they would end. Whoever goes on from `cursor` until it is null misses
    * no token that lives through the walk; a token used meanwhile may come again. A page may hold fewer than `limit`.
    */
   list(owner_id: string): Promise<StoredToken<Attrs, Digest>[]>
-  list(owner_id: string, callback: Callback<StoredToken<Attrs, Digest>[]>): void
   list(owner_id: string, options: PageOptions): Promise<Page<StoredToken<Attrs, Digest>>>
-  list(owner_id: string, options: PageOptions, callback: Callback<Page<StoredToken<Attrs, Digest>>>): void
   async list(owner_id: string, options?: unknown): Promise<unknown> {
     const root = this.#layout.ownerRoot(check.text('owner_id', owner_id))
     const args: (string | number)[] = [owner_id]
@@ -281,21 +281,21 @@ export class Store<Attrs extends object, Digest extends boolean> {
     } while (cursor !== null)
   }
 
+  count(owner_id: string, callback: Callback<number>): void
   /** How many live tokens an owner has. */
   count(owner_id: string): Promise<number>
-  count(owner_id: string, callback: Callback<number>): void
   async count(owner_id: string): Promise<number> {
     const root = this.#layout.ownerRoot(check.text('owner_id', owner_id))
     return Number(await this.#connection.run('count', root, [owner_id]))
   }
 
+  rotate(id: string, callback: Callback<Token<Attrs> | null>): void
+  rotate(id: string, options: RotateOptions | undefined, callback: Callback<Token<Attrs> | null>): void
   /**
    * Gives a token a new key; id, attrs and lifetime stay. Answers it with that key, or null when it has ended.
    * The old key is dead at once, or with `grace` goes on opening the token for so many seconds.
    */
   rotate(id: string, options?: RotateOptions): Promise<Token<Attrs> | null>
-  rotate(id: string, callback: Callback<Token<Attrs> | null>): void
-  rotate(id: string, options: RotateOptions | undefined, callback: Callback<Token<Attrs> | null>): void
   async rotate(id: string, options?: unknown): Promise<Token<Attrs> | null> {
     const { grace, replicas } = check.options<RotateOptions>('options', options, ['grace', 'replicas'])
     const root = this.#layout.idRoot(check.text('id', id))
@@ -307,13 +307,13 @@ export class Store<Attrs extends object, Digest extends boolean> {
     return triple && decode<Attrs>([key, triple[1], triple[2]])
   }
 
+  makeHash(value: unknown, callback: Callback<string>): void
+  makeHash(value: unknown, options: number | HashOptions | undefined, callback: Callback<string>): void
   /**
    * Keeps a JSON value for a while and answers the hash that finds it. `ttl` is seconds, `hashTtl` when absent.
    * With `replaces`, the hash made last under that name ends in the same step.
    */
   makeHash(value: unknown, options?: number | HashOptions): Promise<string>
-  makeHash(value: unknown, callback: Callback<string>): void
-  makeHash(value: unknown, options: number | HashOptions | undefined, callback: Callback<string>): void
   async makeHash(value: unknown, options?: unknown): Promise<string> {
     const given = typeof options === 'object' ? options : { ttl: options }
     const { ttl, replaces } = check.options<HashOptions>('options', given, ['ttl', 'replaces'])
@@ -328,35 +328,35 @@ export class Store<Attrs extends object, Digest extends boolean> {
     throw new TokenstoreError('TSHASHES', `makeHash: ${HASH_DRAWS} hashes drawn were all taken; hashSize is too small`)
   }
 
+  getHash<T = unknown>(hash: string, callback: Callback<T | null>): void
   /** The value that a hash finds, or null. Changes nothing, so that a mail scanner may open the link. */
   getHash<T = unknown>(hash: string): Promise<T | null>
-  getHash<T = unknown>(hash: string, callback: Callback<T | null>): void
   async getHash(hash: string): Promise<unknown> {
     return this.#value('gethash', hash, 0)
   }
 
-  /** The value that a hash finds, or null, and the end of the hash: of any number of callers exactly one gets it. */
-  takeHash<T = unknown>(hash: string, options?: WriteOptions): Promise<T | null>
   takeHash<T = unknown>(hash: string, callback: Callback<T | null>): void
   takeHash<T = unknown>(hash: string, options: WriteOptions | undefined, callback: Callback<T | null>): void
+  /** The value that a hash finds, or null, and the end of the hash: of any number of callers exactly one gets it. */
+  takeHash<T = unknown>(hash: string, options?: WriteOptions): Promise<T | null>
   async takeHash(hash: string, options?: unknown): Promise<unknown> {
     return this.#value('takehash', hash, this.#replicasOf(options))
   }
 
+  delHash(hash: string, callback: Callback<boolean>): void
   /** Deletes a hash and its value. False when there was none. */
   delHash(hash: string): Promise<boolean>
-  delHash(hash: string, callback: Callback<boolean>): void
   async delHash(hash: string): Promise<boolean> {
     const root = this.#layout.hashRoot(check.secret('hash', hash))
     return root !== null && isOne(await this.#connection.run('delhash', root, [this.#stored(hash)]))
   }
 
+  reset(callback: Callback<number>): void
   /**
    * Removes everything of this store, and nothing else, and answers how many tokens and hashes that were. It walks
    * in short steps, each of which ends its tokens whole; what is added meanwhile may stay.
    */
   reset(): Promise<number>
-  reset(callback: Callback<number>): void
   async reset(): Promise<number> {
     const { keyPrefix } = this.#connection
     const pattern = (keyPrefix + this.#layout.prefix).replace(/[\\*?[\]]/g, '\\$&') + ':*'
@@ -376,9 +376,9 @@ export class Store<Attrs extends object, Digest extends boolean> {
     return removed
   }
 
+  quit(callback: Callback<void>): void
   /** Closes the connection if the store opened it, once what was sent is answered. Calls after it reject. */
   quit(): Promise<void>
-  quit(callback: Callback<void>): void
   async quit(): Promise<void> {
     this.#reader.flush()
     await this.#connection.close()

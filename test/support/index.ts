@@ -30,9 +30,7 @@ export function client(options: RedisOptions = {}, url = redisUrl()): Redis {
 export const freshPrefix = (): string => `t${randomBytes(6).toString('hex')}`
 
 /** A store on the tests' server, under a fresh prefix unless the config names one. */
-export function store<Attrs extends object = Record<string, unknown>>(
-  config: Config = {}
-): ReturnType<typeof Tokenstore<Attrs>> {
+export function store<Attrs extends object = Record<string, unknown>>(config: Config = {}): Tokenstore<Attrs> {
   const tokens = Tokenstore<Attrs>({ prefix: freshPrefix(), redis: redisUrl(), timeout: 10_000, ...config })
   opened.push(() => tokens.quit())
   return tokens
