@@ -92,7 +92,8 @@ export class Connection {
     const [reply, confirmed] = await this.send(script, async () => {
       const pipeline = (this.#client as unknown as Redis).pipeline()
       pipeline.eval(scripts[script].lua, 1, root, ...args)
-      pipeline.wait(replicas, Math.ceil(this.#timeout * 0.8))
+      // Redis looks at this timeout every 100 ms; its answer must come before ours.
+      pipeline.wait(replicas, Math.ceil(Math.max(this.#timeout / 2, this.#timeout - 300)))
       const [[failed, result] = [], [unconfirmed, n] = []] = (await pipeline.exec()) ?? []
       if (failed) throw failed
       return [result, unconfirmed ? 0 : Number(n)] as const
