@@ -54,7 +54,8 @@ local function head_of(record, of) -- all but attrs, which is never parsed; nil 
   return cjson.decode(record:sub(1, attrs_at - 1) .. '}')
 end
 local function is_ours(text) -- a record, or the alias that rotate leaves for a grace
-  return text:find('^{"id":"[%x-]+","owner_id":".*}}$') or text:find('^{"id":"[%x-]+","grace":')
+  local token = text:sub(1, 7) == '{"id":"' and text:sub(44, 57) == '","owner_id":"' and text:sub(-2) == '}}'
+  return token and text:find(',"attrs":{', 57, true) or text:find('^{"id":"[%x-]+","grace":%d+}$')
 end
 local held, other = unpack(redis.call('MGET', key_name, id_name, root)) -- with root: fails while the slot moves
 local others = other and string_at(root .. ':key:' .. other)

@@ -18,7 +18,7 @@ local function stray() return redis.error_reply('TSRECORD count: a name holds so
 local owner_set = root .. ':tokens:' .. owner_id
 if redis.call('EXISTS', owner_set, root) == 0 then return 0 end -- with root: fails while a cluster moves the slot
 local kind = redis.call('TYPE', owner_set).ok
-if kind ~= 'zset' then return stray() end
+if kind ~= 'none' and kind ~= 'zset' then return stray() end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local ids = redis.call('ZRANGEBYSCORE', owner_set, now, '+inf')
@@ -32,13 +32,18 @@ local function mget(prefix, list) -- 1,000 names a call, since unpack has room f
   end
   return values
 end
+local function is_ours(text) -- a record, or the alias that rotate leaves for a grace
+  local token = text:sub(1, 7) == '{"id":"' and text:sub(44, 57) == '","owner_id":"' and text:sub(-2) == '}}'
+  return token and text:find(',"attrs":{', 57, true) or text:find('^{"id":"[%x-]+","grace":%d+}$')
+end
 local keys = mget(root .. ':id:', ids)
 local records, live = mget(root .. ':key:', keys), 0
 local owner = '","owner_id":' .. cjson.encode(owner_id) .. ','
 for i, id in ipairs(ids) do
   local record, start = records[i], '{"id":"' .. id .. owner
-  local foreign = record and not record:find('^{"id":"[%x-]+","owner_id":".*}}$')
-  if foreign or keys[i] and not record and redis.call('EXISTS', root .. ':key:' .. keys[i]) > 0 then return stray() end
+  local key_name = root .. ':key:' .. (keys[i] or '')
+  if record and not is_ours(record) then return stray() end
+  if not record and redis.call('EXISTS', root .. ':id:' .. id, key_name) > (keys[i] and 1 or 0) then return stray() end
   if record and record:sub(1, #start) == start then live = live + 1 end
 end
 return live

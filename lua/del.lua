@@ -20,14 +20,18 @@ local id_name = root .. ':id:' .. id
 local key = redis.call('MGET', id_name, root)[1] -- with root: fails while a cluster moves the slot
 local key_name = root .. ':key:' .. (key or '')
 local record = key and redis.call('MGET', key_name)[1]
-if not record and redis.call('EXISTS', id_name, key_name) > (key and 1 or 0) then return stray() end
-if not record or record:sub(8, 43) ~= id then -- the id led nowhere: its record was evicted
-  redis.call('DEL', id_name)
+if not record then
+  if redis.call('EXISTS', id_name, key_name) > (key and 1 or 0) then return stray() end
+  redis.call('DEL', id_name) -- if it is there, it led nowhere: its record was evicted
   return 0
 end
-local attrs_at = record:find(',"attrs":{', 57, true)
 local ours = record:sub(1, 7) == '{"id":"' and record:sub(44, 57) == '","owner_id":"' and record:sub(-2) == '}}'
-if not attrs_at or not ours then return stray() end
+local attrs_at = ours and record:find(',"attrs":{', 57, true)
+if record:sub(8, 43) ~= id and (attrs_at or record:find('^{"id":"[%x-]+","grace":%d+}$')) then
+  redis.call('DEL', id_name) -- the id's own record was evicted, and its key issued again
+  return 0
+end
+if not attrs_at then return stray() end
 local head = cjson.decode(record:sub(1, attrs_at - 1) .. '}')
 local owner_set = root .. ':tokens:' .. head.owner_id
 local kind = redis.call('TYPE', owner_set).ok

@@ -27,19 +27,22 @@ if opened:sub(45, 53) == ',"grace":' then -- rotated out: opens the token whose 
   record = redis.call('MGET', root .. ':key:' .. current)[1]
   if not record then return 0 end
 end
-local attrs_at = record:find(',"attrs":{', 57, true)
 local ours = record:sub(1, 7) == '{"id":"' and record:sub(44, 57) == '","owner_id":"' and record:sub(-2) == '}}'
-if not attrs_at or not ours then return stray() end
+local attrs_at = ours and record:find(',"attrs":{', 57, true)
+if not attrs_at then return stray() end
 local head = cjson.decode(record:sub(1, attrs_at - 1) .. '}')
-local graced, owner_set = head.graced or {}, root .. ':tokens:' .. head.owner_id
+local graced, owner_set, id_name = head.graced or {}, root .. ':tokens:' .. head.owner_id, root .. ':id:' .. id
 if head.id ~= id or current ~= key and not graced[key] then return 0 end
-local kind = redis.call('TYPE', owner_set).ok
-if kind ~= 'none' and kind ~= 'zset' then return stray() end
+local leads_to, kind = redis.call('MGET', id_name)[1], redis.call('TYPE', owner_set).ok
+if kind ~= 'none' and kind ~= 'zset' or not leads_to and redis.call('EXISTS', id_name) > 0 then return stray() end
 
-redis.call('ZREM', owner_set, id)
-local last = redis.call('ZRANGE', owner_set, -1, -1, 'WITHSCORES')[2]
-if last and last ~= 'inf' then redis.call('PEXPIREAT', owner_set, last) end
-redis.call('DEL', root .. ':key:' .. current, root .. ':id:' .. id)
+if not leads_to or leads_to == current then -- else the id was evicted, and restored under another key since
+  redis.call('ZREM', owner_set, id)
+  local last = redis.call('ZRANGE', owner_set, -1, -1, 'WITHSCORES')[2]
+  if last and last ~= 'inf' then redis.call('PEXPIREAT', owner_set, last) end
+  redis.call('DEL', id_name)
+end
+redis.call('DEL', root .. ':key:' .. current)
 for old in pairs(graced) do -- a name whose grace is over may be another token's by now
   local name, alias = root .. ':key:' .. old, '{"id":"' .. id .. '","grace":'
   if (redis.call('MGET', name)[1] or ''):sub(1, #alias) == alias then redis.call('DEL', name) end

@@ -23,7 +23,7 @@ end
 local owner_set = root .. ':tokens:' .. owner_id
 if redis.call('EXISTS', owner_set, root) == 0 then return 0 end -- with root: fails while a cluster moves the slot
 local kind = redis.call('TYPE', owner_set).ok
-if kind ~= 'zset' then return stray() end
+if kind ~= 'none' and kind ~= 'zset' then return stray() end
 local ids = redis.call('ZRANGE', owner_set, 0, -1)
 
 local function mget(prefix, list) -- 1,000 names a call, since unpack has room for 8,000; false where is no string
@@ -35,19 +35,24 @@ local function mget(prefix, list) -- 1,000 names a call, since unpack has room f
   end
   return values
 end
+local function is_ours(text) -- a record, or the alias that rotate leaves for a grace
+  local token = text:sub(1, 7) == '{"id":"' and text:sub(44, 57) == '","owner_id":"' and text:sub(-2) == '}}'
+  return token and text:find(',"attrs":{', 57, true) or text:find('^{"id":"[%x-]+","grace":%d+}$')
+end
 local keys = mget(root .. ':id:', ids)
 local records, kept, ended, names = mget(root .. ':key:', keys), false, 0, {}
 local owner = '","owner_id":' .. cjson.encode(owner_id) .. ','
 for i, id in ipairs(ids) do
   local record, start = records[i], '{"id":"' .. id .. owner
-  local own = record and record:sub(1, #start) == start and record:sub(-2) == '}}'
-  local foreign = record and not own and not record:find('^{"id":"[%x-]+","owner_id":".*}}$')
-  if foreign or keys[i] and not record and redis.call('EXISTS', root .. ':key:' .. keys[i]) > 0 then return stray() end
+  local own = record and record:sub(1, #start) == start
+  local key_name = root .. ':key:' .. (keys[i] or '')
+  if record and not is_ours(record) then return stray() end
+  if not record and redis.call('EXISTS', root .. ':id:' .. id, key_name) > (keys[i] and 1 or 0) then return stray() end
   if own and id == except then
     kept = record:match('^"expires_at":(%d+)', #start + 1) or '+inf'
   elseif own then
     ended = ended + 1
-    names[#names + 1] = root .. ':key:' .. keys[i]
+    names[#names + 1] = key_name
     names[#names + 1] = root .. ':id:' .. id
     local head = cjson.decode(record:sub(1, record:find(',"attrs":{', #start, true) - 1) .. '}')
     for old in pairs(head.graced or {}) do -- a name whose grace is over may be another token's by now

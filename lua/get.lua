@@ -22,8 +22,10 @@ if not record then
   if redis.call('EXISTS', id_name, key_name) > (key and 1 or 0) then return stray() end
   return nil
 end
-local attrs_at = record:find(',"attrs":{', 57, true)
 local ours = record:sub(1, 7) == '{"id":"' and record:sub(44, 57) == '","owner_id":"' and record:sub(-2) == '}}'
-if not attrs_at or not ours then return stray() end
-if record:sub(8, 43) ~= id then return nil end -- the id's own record is gone and its key issued again
+local attrs_at = ours and record:find(',"attrs":{', 57, true)
+if record:sub(8, 43) ~= id and (attrs_at or record:find('^{"id":"[%x-]+","grace":%d+}$')) then
+  return nil -- the id's own record was evicted, and its key issued again
+end
+if not attrs_at then return stray() end
 return { key, record, tonumber(record:sub(1, attrs_at):match(',"expires_at":(%d+)')) or 0 }

@@ -62,14 +62,19 @@ for _, idler in ipairs(idlers) do -- at most one a key
   local function number(field) return tonumber(head:match(',"' .. field .. '":(%d+)')) end
   local ends = math.min(now + number('idle'), number('ends_at') or math.huge)
   local token = ends - reply[2 * i] >= number('every') and cjson.decode(head .. '}')
+  local id_name = token and root .. ':id:' .. token.id
+  if token and name ~= root .. ':key:' .. (redis.call('MGET', id_name)[1] or '') then token = nil end -- id evicted
   local owner_set = token and root .. ':tokens:' .. token.owner_id
   -- A use that Redis refuses to note, at maxmemory or on a replica, is answered all the same.
   if token and type(redis.pcall('ZADD', owner_set, 'XX', ends, token.id)) == 'number' then
     local record = reply[2 * i - 1]:gsub(',"expires_at":%d+', (',"expires_at":%.0f'):format(ends), 1)
     redis.call('SET', name, record, 'PXAT', ends)
-    redis.call('PEXPIREAT', root .. ':id:' .. token.id, ends)
-    for old, grace in pairs(token.graced or {}) do -- later the name may be another token's
-      if grace >= now then redis.call('PEXPIREAT', root .. ':key:' .. old, math.min(grace, ends)) end
+    redis.call('PEXPIREAT', id_name, ends)
+    for old, grace in pairs(token.graced or {}) do -- a name whose grace is over may be another token's by now
+      local old_name, alias = root .. ':key:' .. old, '{"id":"' .. token.id .. '","grace":'
+      if (redis.call('MGET', old_name)[1] or ''):sub(1, #alias) == alias then
+        redis.call('PEXPIREAT', old_name, math.min(grace, ends))
+      end
     end
     local last = redis.call('ZRANGE', owner_set, -1, -1, 'WITHSCORES')[2]
     if last and last ~= 'inf' then redis.call('PEXPIREAT', owner_set, last) end

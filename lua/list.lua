@@ -35,7 +35,7 @@ end
 local owner_set = root .. ':tokens:' .. owner_id
 if redis.call('EXISTS', owner_set, root) == 0 then return { '' } end -- with root: fails while a cluster moves the slot
 local kind = redis.call('TYPE', owner_set).ok
-if kind ~= 'zset' then return stray() end
+if kind ~= 'none' and kind ~= 'zset' then return stray() end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local ended = redis.call('ZCOUNT', owner_set, '-inf', '(' .. now)
@@ -67,17 +67,21 @@ local function mget(prefix, list) -- 1,000 names a call, since unpack has room f
   end
   return values
 end
+local function is_ours(text) -- a record, or the alias that rotate leaves for a grace
+  local token = text:sub(1, 7) == '{"id":"' and text:sub(44, 57) == '","owner_id":"' and text:sub(-2) == '}}'
+  return token and text:find(',"attrs":{', 57, true) or text:find('^{"id":"[%x-]+","grace":%d+}$')
+end
 local keys = mget(root .. ':id:', ids)
 local records, reply, gone = mget(root .. ':key:', keys), { cursor }, {}
 local owner = '","owner_id":' .. cjson.encode(owner_id) .. ','
 for i, id in ipairs(ids) do
   local key, record = keys[i], records[i]
   local id_name, key_name, start = root .. ':id:' .. id, root .. ':key:' .. (key or ''), '{"id":"' .. id .. owner
-  if record and record:sub(1, #start) == start and record:sub(-2) == '}}' then
+  if record and record:sub(1, #start) == start and is_ours(record) then
     local expires_at = record:match('^"expires_at":(%d+)', #start + 1)
     local n = #reply
     reply[n + 1], reply[n + 2], reply[n + 3] = key, record, tonumber(expires_at) or 0
-  elseif record and not record:find('^{"id":"[%x-]+","owner_id":".*}}$')
+  elseif record and not is_ours(record)
     or not record and redis.call('EXISTS', id_name, key_name) > (key and 1 or 0) then
     return stray()
   else

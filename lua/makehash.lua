@@ -31,12 +31,12 @@ if #ARGV ~= 3 and (#ARGV ~= 5 or word ~= 'REPLACES' or name == '') then
 end
 
 local hash_name, latest = root .. ':hash:' .. hash, name and root .. ':latest:' .. name
-if redis.call('EXISTS', hash_name, root) > 0 then return 0 end -- with root: fails while a cluster moves the slot
+redis.call('EXISTS', hash_name, root) -- two names: fails while a cluster moves the slot
 local older = name and redis.call('MGET', latest)[1]
 if name and not older and redis.call('EXISTS', latest) > 0 then
   return refuse('TSRECORD', 'a name holds something of another layout')
 end
-redis.call('SET', hash_name, value, 'NX', 'PX', ttl_ms)
+if not redis.call('SET', hash_name, value, 'NX', 'PX', ttl_ms) then return 0 end
 if name then
   if older and older ~= hash then redis.call('DEL', root .. ':hash:' .. older) end
   redis.call('SET', latest, hash, 'PX', ttl_ms)

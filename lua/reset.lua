@@ -22,24 +22,34 @@ end
 local function string_at(name) return redis.call('MGET', name)[1] end -- unlike GET no error on another type
 
 redis.call('EXISTS', root, root .. ':') -- neither is a name of ours: fails while a cluster moves the slot
+local function attrs_at(text) -- where attrs begin in a record; nil for another layout
+  local token = text and text:sub(1, 7) == '{"id":"' and text:sub(44, 57) == '","owner_id":"' and text:sub(-2) == '}}'
+  return token and text:find(',"attrs":{', 57, true)
+end
+local function is_alias(text) -- what rotate leaves for a grace
+  return text and text:find('^{"id":"[%x-]+","grace":%d+}$')
+end
+
 local tokens, hashes, left = 0, 0, 0
 local end_ = {} -- how a name of each family ends
 function end_.key(key, record)
   record = record or string_at(root .. ':key:' .. key)
   local id = record and record:sub(8, 43)
-  if record and record:find('^{"id":"[%x-]+","grace":') then -- rotated out: its token ends with it
+  if is_alias(record) then -- its token ends as well
     end_.id(id)
     redis.call('DEL', root .. ':key:' .. key)
-  elseif record and record:find('^{"id":"[%x-]+","owner_id":".-,"attrs":{.*}}$') then
-    local head = cjson.decode(record:sub(1, record:find(',"attrs":{', 57, true) - 1) .. '}')
+  elseif attrs_at(record) then
+    local head = cjson.decode(record:sub(1, attrs_at(record) - 1) .. '}')
     local owner_set = root .. ':tokens:' .. head.owner_id
-    if redis.call('TYPE', owner_set).ok == 'zset' then
+    local leads_to = string_at(root .. ':id:' .. id)
+    local own = not leads_to or leads_to == key -- else the id was evicted, and restored under another key since
+    if own and redis.call('TYPE', owner_set).ok == 'zset' then
       redis.call('ZREM', owner_set, id)
       local last = redis.call('ZRANGE', owner_set, -1, -1, 'WITHSCORES')[2]
       if last and last ~= 'inf' then redis.call('PEXPIREAT', owner_set, last) end
     end
     redis.call('DEL', root .. ':key:' .. key)
-    if string_at(root .. ':id:' .. id) == key then redis.call('DEL', root .. ':id:' .. id) end
+    if leads_to == key then redis.call('DEL', root .. ':id:' .. id) end
     for old in pairs(head.graced or {}) do -- a name whose grace is over may be another token's by now
       local name, alias = root .. ':key:' .. old, '{"id":"' .. id .. '","grace":'
       if (string_at(name) or ''):sub(1, #alias) == alias then redis.call('DEL', name) end
@@ -52,8 +62,8 @@ function end_.id(id)
   local record = key and string_at(root .. ':key:' .. key)
   if record and record:sub(8, 43) == id then
     end_.key(key, record)
-  elseif key and redis.call('EXISTS', root .. ':key:' .. key) == 0 then -- led nowhere: its record was evicted
-    redis.call('DEL', root .. ':id:' .. id)
+  elseif key and (attrs_at(record) or is_alias(record) or redis.call('EXISTS', root .. ':key:' .. key) == 0) then
+    redis.call('DEL', root .. ':id:' .. id) -- led nowhere: its record was evicted, its key perhaps issued again
   end
 end
 function end_.tokens(owner_id)
@@ -66,7 +76,11 @@ function end_.tokens(owner_id)
   left = left + redis.call('ZCARD', owner_set)
 end
 function end_.hash(hash)
-  if string_at(root .. ':hash:' .. hash) then hashes = hashes + redis.call('DEL', root .. ':hash:' .. hash) end
+  local value = string_at(root .. ':hash:' .. hash) or ''
+  local word_or_number = value == 'true' or value == 'false' or value == 'null' or value:find('^%-?%d[%d.eE+-]*$')
+  if word_or_number or value:find('^["%[{].*["%]}]$') then -- every hash holds JSON text
+    hashes = hashes + redis.call('DEL', root .. ':hash:' .. hash)
+  end
 end
 function end_.latest(name)
   if string_at(root .. ':latest:' .. name) then redis.call('DEL', root .. ':latest:' .. name) end

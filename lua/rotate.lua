@@ -33,15 +33,21 @@ if not record then
   if redis.call('EXISTS', id_name, key_name) > (key and 1 or 0) then return stray() end
   return nil
 end
-local attrs_at = record:find(',"attrs":{', 57, true)
 local ours = record:sub(1, 7) == '{"id":"' and record:sub(44, 57) == '","owner_id":"' and record:sub(-2) == '}}'
-if not attrs_at or not ours then return stray() end
-if record:sub(8, 43) ~= id then return nil end -- the id's own record is gone and its key issued again
+local attrs_at = ours and record:find(',"attrs":{', 57, true)
+if record:sub(8, 43) ~= id and (attrs_at or record:find('^{"id":"[%x-]+","grace":%d+}$')) then
+  return nil -- the id's own record was evicted, and its key issued again
+end
+if not attrs_at then return stray() end
 local head = cjson.decode(record:sub(1, attrs_at - 1) .. '}')
 if key == newkey then return { key, record, head.expires_at or 0 } end
+local function is_ours(text) -- a record, or the alias that this script leaves for a grace
+  local token = text:sub(1, 7) == '{"id":"' and text:sub(44, 57) == '","owner_id":"' and text:sub(-2) == '}}'
+  return token and text:find(',"attrs":{', 57, true) or text:find('^{"id":"[%x-]+","grace":%d+}$')
+end
 local new_name = root .. ':key:' .. newkey
 local taken = redis.call('MGET', new_name)[1]
-if taken and taken:find('^{"id":"[%x-]+","[og]') then return refuse('TSKEYTAKEN', 'newkey is in use') end
+if taken and is_ours(taken) then return refuse('TSKEYTAKEN', 'newkey is in use') end
 if taken or redis.call('EXISTS', new_name) > 0 then return stray() end
 
 local time = redis.call('TIME')

@@ -17,7 +17,16 @@ export interface RedisServer {
   /** Of the redis-server itself, for tests that stop or kill it. */
   pid: number
   dir: string
+  /** Ends it and removes its directory. */
   stop(): Promise<void>
+  /** Ends it as a crash does, and leaves its directory for one that is started there again. */
+  kill(): Promise<void>
+}
+
+/** Where a server is started; by default on a free port, in a new directory. */
+export interface Place {
+  port?: number
+  dir?: string
 }
 
 const ways = `No Redis server to be had. Provide one in one of three ways:
@@ -31,13 +40,14 @@ export async function useRedis(): Promise<{ url: string; stop(): Promise<void> }
   return url ? { url, stop: async () => {} } : startRedis()
 }
 
-/** Starts a private server; `args` are options of redis-server. */
-export async function startRedis(args: string[] = []): Promise<RedisServer> {
+/** Starts a private server; `args` are options of redis-server, or a configuration file and options. */
+export async function startRedis(args: string[] = [], place: Place = {}): Promise<RedisServer> {
   const binary = await findServer()
   for (let tries = 1; ; tries++) {
-    const server = await tryStart(binary, await freePort(), args)
+    const port = place.port ?? (await freePort())
+    const server = await tryStart(binary, port, place.dir ?? mkdtempSync(join(tmpdir(), 'tokenstore-redis-')), args)
     if (server) return server
-    if (tries === 5) throw new Error(`${binary} does not start; tried ${tries} ports`)
+    if (tries === 5) throw new Error(`${binary} does not start; tried ${tries} times`)
   }
 }
 
@@ -91,35 +101,48 @@ function packaged(): string | undefined {
   return ['/usr/bin/redis-server'].find((path) => existsSync(path))
 }
 
-function freePort(): Promise<number> {
+/** A port that is free now: the wanted one, or any. */
+export function freePort(wanted = 0): Promise<number> {
   return new Promise((resolve, reject) => {
     const probe = createServer()
     probe.once('error', reject)
-    probe.listen(0, '127.0.0.1', () => {
+    probe.listen(wanted, '127.0.0.1', () => {
       const { port } = probe.address() as AddressInfo
       probe.close(() => resolve(port))
     })
   })
 }
 
-async function tryStart(binary: string, port: number, args: string[]): Promise<RedisServer | undefined> {
-  const dir = mkdtempSync(join(tmpdir(), 'tokenstore-redis-'))
+async function tryStart(binary: string, port: number, dir: string, args: string[]): Promise<RedisServer | undefined> {
   const log = join(dir, 'redis.log')
+  rmSync(log, { force: true })
+  const file = args[0]?.startsWith('-') === false ? args.slice(0, 1) : []
   const options = ['--port', String(port), '--bind', '127.0.0.1', '--dir', dir, '--logfile', log]
   const memoryOnly = ['--save', '', '--appendonly', 'no']
   // The shell waits on our end of its stdin, which closes even when this process is killed, and then ends the server.
-  const guard = '"$@" & server=$!; cat >/dev/null; kill -CONT $server; kill -KILL $server; wait $server; rm -rf "$DIR"'
-  const shell = spawn('sh', ['-c', guard, 'sh', binary, ...options, ...memoryOnly, ...args], {
+  const guard =
+    '"$@" & server=$!; read -r keep; kill -CONT $server; kill -KILL $server; wait $server; [ "$keep" ] || rm -rf "$DIR"'
+  const command = [binary, ...file, ...options, ...memoryOnly, ...args.slice(file.length)]
+  const shell = spawn('sh', ['-c', guard, 'sh', ...command], {
     stdio: ['pipe', 'ignore', 'ignore'],
     env: { ...process.env, DIR: dir },
     detached: true // A Ctrl-C is for this process; the server ends with it.
   })
   const gone = new Promise<void>((resolve) => shell.once('close', () => resolve()))
+  shell.stdin.on('error', () => {})
   shell.unref()
+  const ended = (): Promise<void> => {
+    shell.ref()
+    return gone
+  }
   const stop = async (): Promise<void> => {
     shell.stdin.destroy()
-    await gone
+    await ended()
     rmSync(dir, { recursive: true, force: true })
+  }
+  const kill = (): Promise<void> => {
+    shell.stdin.end('keep\n')
+    return ended()
   }
   const client = new Redis({
     port,
@@ -133,9 +156,10 @@ async function tryStart(binary: string, port: number, args: string[]): Promise<R
     for (const deadline = Date.now() + 30_000; Date.now() < deadline; await sleep(20)) {
       const text = existsSync(log) ? readFileSync(log, 'utf8') : ''
       if (text.includes('Address already in use')) break
-      if (!text.includes('eady to accept connections')) continue
+      if (!/eady to accept connections|Sentinel ID is/.test(text)) continue
       const info = await client.info('server')
-      return { url: `redis://127.0.0.1:${port}`, port, pid: Number(/process_id:(\d+)/.exec(info)?.[1]), dir, stop }
+      const pid = Number(/process_id:(\d+)/.exec(info)?.[1])
+      return { url: `redis://127.0.0.1:${port}`, port, pid, dir, stop, kill }
     }
   } finally {
     client.disconnect()

@@ -14,6 +14,8 @@ const HASH_DRAWS = 100
 // Each try that fails means that another writer's succeeded, so this many writers at once are served.
 const UPDATE_TRIES = 100
 const PAGE = 100
+// What lua/add.lua takes.
+const MAX_KEY_BYTES = 256
 const SCAN_COUNT = 500
 
 export interface WriteOptions {
@@ -418,6 +420,7 @@ export class Store<Attrs extends object, Digest extends boolean> {
   #forced(key: string): string {
     check.text('key', key)
     if (key.length !== this.#size) check.fail('key', `a string of exactly ${this.#size} characters`)
+    if (Buffer.byteLength(key) > MAX_KEY_BYTES) check.fail('key', `at most ${MAX_KEY_BYTES} bytes of UTF-8`)
     return key
   }
 
@@ -474,4 +477,4 @@ const METHODS = [
 
 const methods = Store.prototype as unknown as Record<string, (...args: unknown[]) => Promise<unknown>>
 for (const name of METHODS) Object.defineProperty(methods, name, { value: withCallback(methods[name]!, 0) })
-Object.defineProperty(methods, 'update', { value: withCallback(methods['update']!, 1) })
+Object.defineProperty(methods, 'update', { value: withCallback(methods['update']!, 2) })

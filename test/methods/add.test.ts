@@ -1,10 +1,29 @@
-import { client, closeAfterAll, freshPrefix, names, store } from '../support'
+import { KeyTakenError, LimitError, TokenstoreError } from '../../src/main'
+import type { NewToken } from '../../src/types'
+import { closeAfterAll } from '../support'
+import {
+  attrsToCarry,
+  carried,
+  expectCarried,
+  listed,
+  noObject,
+  noSeconds,
+  noText,
+  notCarried,
+  open,
+  passed,
+  redisNow,
+  refuses,
+  strangeOwners,
+  stored,
+  topology,
+  viaCallback
+} from './helper'
 
 closeAfterAll()
 
 test('a token is written under three names at once and read back by key, id and owner', async () => {
-  const prefix = freshPrefix()
-  const tokens = store({ prefix })
+  const { tokens, all, name } = open()
   const token = await tokens.add({ owner_id: 'user-7', attrs: { device: 'phone' } })
   expect(token).toEqual({
     key: expect.stringMatching(/^[\w-]{24}$/),
@@ -12,16 +31,350 @@ test('a token is written under three names at once and read back by key, id and 
     owner_id: 'user-7',
     attrs: { device: 'phone' }
   })
-  expect(await names(client(), prefix)).toEqual({
-    [`${prefix}:key:${token.key}`]: {
+  expect(await all()).toEqual({
+    [name('key', token.key)]: {
       type: 'string',
       value: `{"id":"${token.id}","owner_id":"user-7","attrs":{"device":"phone"}}`,
       expires: false
     },
-    [`${prefix}:id:${token.id}`]: { type: 'string', value: token.key, expires: false },
-    [`${prefix}:tokens:user-7`]: { type: 'zset', value: [token.id, 'inf'], expires: false }
+    [name('id', token.id)]: { type: 'string', value: stored(token.key), expires: false },
+    [name('tokens', 'user-7')]: { type: 'zset', value: [token.id, 'inf'], expires: false }
   })
   expect(await tokens.getKey(token.key)).toEqual(token)
-  expect(await tokens.get(token.id)).toEqual(token)
-  expect(await tokens.list('user-7')).toEqual([token])
+  expect(await tokens.get(token.id)).toEqual(listed(token))
+  expect(await tokens.list('user-7')).toEqual([listed(token)])
+})
+
+test('with a callback', async () => {
+  const { tokens } = open()
+  const token = await viaCallback<NewToken & { key: string }>((done) =>
+    tokens.add({ owner_id: 'user-7', attrs: { a: 1 } }, done)
+  )
+  expect(token).toEqual(await tokens.getKey(token.key))
+  const { key } = token
+  const spare = open().spare('user-7')
+  await expect(
+    viaCallback((done) => tokens.add({ owner_id: 'user-7', key, id: spare.id }, done))
+  ).rejects.toBeInstanceOf(KeyTakenError)
+})
+
+test('attrs are {} when absent, and the object given stays as it was', async () => {
+  const { tokens } = open()
+  const given = Object.freeze({ owner_id: 'user-7' })
+  expect((await tokens.add(given)).attrs).toEqual({})
+  expect(given).toEqual({ owner_id: 'user-7' })
+})
+
+test('every token has its own key and id, and ids sort by time of issue', async () => {
+  const { tokens } = open()
+  const added = await Promise.all(Array.from({ length: 300 }, () => tokens.add({ owner_id: 'user-7' })))
+  expect(new Set(added.map(({ key }) => key)).size).toBe(300)
+  expect(new Set(added.map(({ id }) => id)).size).toBe(300)
+  expect((await tokens.list('user-7')).map(({ id }) => id)).toEqual(added.map(({ id }) => id).sort())
+})
+
+test.each(Object.entries(attrsToCarry))('attrs come back as JSON carries them: %s', async (_name, attrs) => {
+  const { tokens } = open()
+  const token = await tokens.add({ owner_id: 'user-7', attrs: attrs as Record<string, unknown> })
+  expectCarried(token.attrs, attrs)
+  expectCarried((await tokens.getKey(token.key))!.attrs, attrs)
+  expectCarried((await tokens.get(token.id))!.attrs, attrs)
+  expectCarried((await tokens.list('user-7'))[0]!.attrs, attrs)
+  expect(token.attrs).toEqual(carried(attrs))
+})
+
+test('any well-formed owner_id is one owner of its own', async () => {
+  const { tokens, all } = open()
+  const added = await Promise.all(strangeOwners.map((owner_id, i) => tokens.add({ owner_id, attrs: { i } })))
+  for (const [i, owner_id] of strangeOwners.entries()) {
+    expect(added[i]).toMatchObject({ owner_id, attrs: { i } })
+    expect(await tokens.getKey(added[i]!.key)).toEqual(added[i])
+    expect(await tokens.get(added[i]!.id)).toEqual(listed(added[i]!))
+    expect(await tokens.list(owner_id)).toEqual([listed(added[i]!)])
+    expect(await tokens.count(owner_id)).toBe(1)
+  }
+  expect(Object.keys(await all())).toHaveLength(3 * strangeOwners.length)
+})
+
+test('a forced key and a forced id are taken', async () => {
+  const { tokens, spare } = open()
+  const forced = spare('user-7')
+  const token = await tokens.add({ owner_id: 'user-7', attrs: { a: 1 }, ...forced })
+  expect(token).toEqual({ ...forced, owner_id: 'user-7', attrs: { a: 1 } })
+  expect(await tokens.getKey(forced.key)).toEqual(token)
+  expect(await tokens.get(forced.id)).toEqual(listed(token))
+})
+
+test('a token that ended is restored under its old key and id', async () => {
+  const { tokens, all } = open()
+  const token = await tokens.add({ owner_id: 'user-7', attrs: { a: 1 } })
+  const before = await all()
+  expect(await tokens.del(token.id)).toBe(true)
+  expect(await tokens.add(token)).toEqual(token)
+  expect(await all()).toEqual(before)
+})
+
+test('the same key and id again answers the stored token and writes nothing', async () => {
+  const { tokens, all } = open()
+  const token = await tokens.add({ owner_id: 'user-7', attrs: { a: 1 }, ttl: 1000 })
+  const before = await all()
+  const { key, id } = token
+  expect(await tokens.add({ owner_id: 'user-7', attrs: { a: 2 }, key, id, ttl: 5, idle: 2 })).toEqual(token)
+  expect(await all()).toEqual(before)
+})
+
+test("another token's key or id is refused and nothing changes", async () => {
+  const { tokens, all, spare } = open()
+  const { key, id } = await tokens.add({ owner_id: 'user-7', attrs: { a: 1 } })
+  const second = await tokens.add({ owner_id: 'user-7', attrs: { a: 2 } })
+  const before = await all()
+  for (const forced of [
+    { key },
+    { id },
+    { key, id: second.id },
+    { key: second.key, id },
+    { key, id: spare('user-7').id }
+  ]) {
+    const error = await tokens.add({ owner_id: 'user-7', ...forced }).catch((error: unknown) => error)
+    expect(error).toBeInstanceOf(KeyTakenError)
+    expect(error).toBeInstanceOf(TokenstoreError)
+    expect((error as KeyTakenError).code).toBe('TSKEYTAKEN')
+  }
+  expect(await all()).toEqual(before)
+})
+
+test('another size', async () => {
+  for (const size of [8, 128]) {
+    const { tokens, spare } = open({ size })
+    const token = await tokens.add({ owner_id: 'user-7' })
+    expect(token.key).toMatch(new RegExp(`^[\\w-]{${size}}$`))
+    const forced = spare('user-7')
+    expect(await tokens.add({ owner_id: 'user-7', ...forced })).toMatchObject(forced)
+    expect(await tokens.getKey(forced.key)).toMatchObject(forced)
+  }
+})
+
+describe('lifetimes', () => {
+  test('ttl, idle, or whichever ends earlier, of the token or else of the store', async () => {
+    const cases: [config: { ttl?: number; idle?: number }, of: Partial<NewToken>, seconds: number | null][] = [
+      [{}, {}, null],
+      [{}, { ttl: 100 }, 100],
+      [{}, { idle: 50 }, 50],
+      [{}, { ttl: 100, idle: 50 }, 50],
+      [{}, { ttl: 50, idle: 100 }, 50],
+      [{}, { ttl: null, idle: null }, null],
+      [{}, { ttl: undefined, idle: undefined }, null],
+      [{ ttl: 100 }, {}, 100],
+      [{ ttl: 100 }, { ttl: undefined }, 100],
+      [{ ttl: 100 }, { ttl: 200 }, 200],
+      [{ ttl: 100 }, { ttl: null }, null],
+      [{ ttl: 100 }, { idle: 20 }, 20],
+      [{ idle: 100 }, {}, 100],
+      [{ idle: 100 }, { idle: 200 }, 200],
+      [{ idle: 100 }, { idle: null }, null],
+      [{ ttl: 100, idle: 50 }, {}, 50],
+      [{ ttl: 100, idle: 50 }, { idle: null }, 100],
+      [{ ttl: 100, idle: 50 }, { ttl: null }, 50],
+      [{ ttl: 100, idle: 50 }, { ttl: null, idle: null }, null],
+      [{}, { ttl: 0.5 }, 0.5],
+      [{}, { ttl: 9_999_999_999 }, 9_999_999_999]
+    ]
+    for (const [config, of, seconds] of cases) {
+      const { tokens, all } = open(config)
+      const from = await redisNow()
+      const token = await tokens.add({ owner_id: 'user-7', ...of })
+      if (seconds === null) {
+        expect('expires_at' in token).toBe(false)
+      } else {
+        expect(token.expires_at! - seconds * 1000).toBeGreaterThanOrEqual(from)
+        expect(token.expires_at! - seconds * 1000).toBeLessThanOrEqual(await redisNow())
+      }
+      const entries = Object.values(await all()) as { expires: boolean }[]
+      if (seconds !== 0.5) expect(entries.map(({ expires }) => expires)).toEqual(Array(3).fill(seconds !== null))
+    }
+  })
+
+  test('nothing is left of a token that has ended', async () => {
+    const { tokens, all } = open()
+    const token = await tokens.add({ owner_id: 'user-7', ttl: 0.15 })
+    const idle = await tokens.add({ owner_id: 'user-7', idle: 0.15 })
+    await passed(idle.expires_at! + 1)
+    expect(await tokens.getKey(token.key)).toBeNull()
+    expect(await tokens.getKey(idle.key)).toBeNull()
+    expect(await tokens.get(token.id)).toBeNull()
+    expect(await tokens.list('user-7')).toEqual([])
+    expect(await tokens.count('user-7')).toBe(0)
+    expect(await all()).toEqual({})
+  })
+
+  test.each([-3_600_000, 3_600_000])('an app whose clock is %i ms off issues the same lifetimes', async (off) => {
+    const now = Date.now
+    const clock = jest.spyOn(Date, 'now').mockImplementation(() => now() + off)
+    try {
+      const { tokens } = open({ ttl: 100 })
+      const from = await redisNow()
+      const token = await tokens.add({ owner_id: 'user-7', idle: 50 })
+      expect(clock).toHaveBeenCalled()
+      expect(token.expires_at! - 50_000).toBeGreaterThanOrEqual(from)
+      expect(token.expires_at! - 50_000).toBeLessThanOrEqual(await redisNow())
+      expect(await tokens.getKey(token.key)).toMatchObject({ id: token.id })
+      expect(await tokens.list('user-7')).toHaveLength(1)
+    } finally {
+      clock.mockRestore()
+    }
+  })
+})
+
+describe('limit', () => {
+  test('rejects by default what would be too many, and nothing changes', async () => {
+    const { tokens, all } = open()
+    for (let i = 0; i < 3; i++) await tokens.add({ owner_id: 'user-7', limit: 3 })
+    const before = await all()
+    for (const onLimit of [undefined, 'reject'] as const) {
+      const error = await tokens.add({ owner_id: 'user-7', limit: 3, onLimit }).catch((error: unknown) => error)
+      expect(error).toBeInstanceOf(LimitError)
+      expect((error as LimitError).code).toBe('TSLIMIT')
+    }
+    expect(await all()).toEqual(before)
+    await tokens.add({ owner_id: 'user-8', limit: 3 })
+    await tokens.add({ owner_id: 'user-7', limit: 4 })
+    await tokens.add({ owner_id: 'user-7' })
+    await expect(viaCallback((done) => tokens.add({ owner_id: 'user-7', limit: 5 }, done))).rejects.toThrow(LimitError)
+  })
+
+  test('counts only the living', async () => {
+    const { tokens, name } = open()
+    const redis = topology.redis()
+    const [a, b, c] = [
+      await tokens.add({ owner_id: 'user-7', limit: 3 }),
+      await tokens.add({ owner_id: 'user-7', limit: 3 }),
+      await tokens.add({ owner_id: 'user-7', limit: 3, ttl: 0.1 })
+    ]
+    await expect(tokens.add({ owner_id: 'user-7', limit: 3 })).rejects.toThrow(LimitError)
+    await passed(c.expires_at! + 1)
+    await tokens.add({ owner_id: 'user-7', limit: 3 })
+    await tokens.del(a.id)
+    await tokens.add({ owner_id: 'user-7', limit: 3 })
+    // As an eviction by Redis would.
+    await redis.del(name('key', b.key))
+    await tokens.add({ owner_id: 'user-7', limit: 3 })
+    await expect(tokens.add({ owner_id: 'user-7', limit: 3 })).rejects.toThrow(LimitError)
+    expect(await tokens.count('user-7')).toBe(3)
+  })
+
+  test('evicts the tokens that would end first, and of never-ending ones the oldest', async () => {
+    const { tokens, all } = open()
+    const [never1, late, soon, never2] = [
+      await tokens.add({ owner_id: 'user-7' }),
+      await tokens.add({ owner_id: 'user-7', ttl: 2000 }),
+      await tokens.add({ owner_id: 'user-7', ttl: 1000 }),
+      await tokens.add({ owner_id: 'user-7' })
+    ]
+    const add = (limit: number) => tokens.add({ owner_id: 'user-7', limit, onLimit: 'evict' })
+    const fifth = await add(5)
+    expect(fifth.evicted).toEqual([])
+    expect(await tokens.getKey(fifth.key)).not.toHaveProperty('evicted')
+    const sixth = await add(5)
+    expect(sixth.evicted).toEqual([soon.id])
+    const seventh = await add(3)
+    expect(seventh.evicted).toEqual([late.id, never1.id, never2.id])
+    for (const { key } of [never1, late, soon, never2]) expect(await tokens.getKey(key)).toBeNull()
+    const living = [fifth, sixth, seventh].map(listed)
+    expect(await tokens.list('user-7')).toEqual(living)
+    expect(Object.keys(await all())).toHaveLength(7)
+    const only = await viaCallback<{ evicted?: string[] }>((done) =>
+      tokens.add({ owner_id: 'user-7', limit: 1, onLimit: 'evict' }, done)
+    )
+    expect(only.evicted).toEqual(living.map(({ id }) => id))
+    expect(Object.keys(await all())).toHaveLength(3)
+  })
+
+  test('a token used last ends last', async () => {
+    const { tokens } = open({ idle: 1000, touchEvery: 0.001 })
+    const [a, b] = [await tokens.add({ owner_id: 'user-7' }), await tokens.add({ owner_id: 'user-7' })]
+    await passed((await redisNow()) + 5)
+    expect((await tokens.getKey(a.key))!.expires_at).toBeGreaterThan(b.expires_at!)
+    const { evicted } = await tokens.add({ owner_id: 'user-7', limit: 2, onLimit: 'evict' })
+    expect(evicted).toEqual([b.id])
+  })
+
+  test('an evicted token takes the keys within their grace with it', async () => {
+    const { tokens, all } = open()
+    const token = await tokens.add({ owner_id: 'user-7' })
+    await tokens.rotate(token.id, { grace: 1000 })
+    const { evicted } = await tokens.add({ owner_id: 'user-7', limit: 1, onLimit: 'evict' })
+    expect(evicted).toEqual([token.id])
+    expect(await tokens.getKey(token.key)).toBeNull()
+    expect(Object.keys(await all())).toHaveLength(3)
+  })
+
+  test('the same key and id again is no further token', async () => {
+    const { tokens } = open()
+    const token = await tokens.add({ owner_id: 'user-7', limit: 1 })
+    expect(await tokens.add({ ...token, limit: 1 })).toEqual(token)
+    expect(await tokens.add({ ...token, limit: 1, onLimit: 'evict' })).toEqual({ ...token, evicted: [] })
+  })
+})
+
+test('wrong arguments are refused and nothing is written', async () => {
+  const opened = open()
+  const { tokens } = opened
+  await tokens.add({ owner_id: 'user-7' })
+  const add = (says: string, wrong: unknown[]): Promise<void> => refuses(opened, 'add', says, ...wrong.map((x) => [x]))
+  const having = (name: string, values: unknown[]): object[] =>
+    values.map((value) => ({ owner_id: 'user-7', ...(name === 'onLimit' ? { limit: 3 } : {}), [name]: value }))
+  const given = (values: unknown[]): unknown[] => values.filter((value) => value !== undefined)
+
+  await add('token must be an object', [undefined, ...noObject()])
+  await add('token must be an object with nothing but', [{ owner_id: 'user-7', tll: 60 }])
+  await add('owner_id must be a non-empty well-formed string', having('owner_id', [...noText(), '\ud800', 'a\udc00']))
+  await add('attrs must be a plain object', having('attrs', [null, [], ['a'], 'a', '', 7, true, 7n, Symbol('a')]))
+  await add('attrs must be a plain object', having('attrs', [() => 1, new Date(0), { toJSON: () => [] }]))
+  await add(
+    'attrs must be a value that JSON can carry',
+    having(
+      'attrs',
+      notCarried().map((a) => ({ a }))
+    )
+  )
+  await add('key must be a non-empty well-formed string', having('key', [...given(noText()), '\ud800'.repeat(24)]))
+  await add('key must be a string of exactly 24 characters', having('key', ['a', 'a'.repeat(23), 'a'.repeat(25)]))
+  await add('id must be a UUID in lower case', having('id', given(noText())))
+  await add('id must be a UUID in lower case', having('id', ['0190A0B0-0000-7000-8000-00000000000A', '*'.repeat(36)]))
+  await add('ttl must be a number of seconds', having('ttl', noSeconds()))
+  await add('idle must be a number of seconds', having('idle', noSeconds()))
+  await add('limit must be a whole number', having('limit', [0, -1, 1.5, NaN, Infinity, 1e10, '5', null, 5n, true]))
+  await add("onLimit must be 'reject' or 'evict'", having('onLimit', ['REJECT', 'drop', null, true, 1, []]))
+  await add('limit must be given together with onLimit', [{ owner_id: 'user-7', onLimit: 'evict' }])
+
+  const touching = open({ touchEvery: 60 })
+  await refuses(touching, 'add', "idle must be at least the store's touchEvery", [{ owner_id: 'user-7', idle: 59 }])
+})
+
+test('a key that Redis cannot hold is refused like any wrong argument', async () => {
+  const opened = open({ size: 128 })
+  await refuses(opened, 'add', 'key must be', [{ owner_id: 'user-7', key: '日'.repeat(128) }])
+})
+
+test("what lies under a token's name but is none of the store's is not touched", async () => {
+  const { tokens, all, spare, name } = open()
+  const redis = topology.redis()
+  const { key, id } = spare('user-7')
+  const strays: [under: string, write: (at: string) => Promise<unknown>][] = [
+    [name('tokens', 'user-7'), (at) => redis.sadd(at, 'a set, as 0.0.4 left it')],
+    [name('tokens', 'user-7'), (at) => redis.set(at, 'text')],
+    [name('key', key), (at) => redis.hset(at, 'a', '1')],
+    [name('key', key), (at) => redis.set(at, `{"owner_id":"user-7","attrs":{},"key":"${key}","id":"${id}"}`)],
+    [name('id', id), (at) => redis.rpush(at, 'a')]
+  ]
+  for (const [under, write] of strays) {
+    await write(under)
+    const before = await all()
+    const error = await tokens.add({ owner_id: 'user-7', key, id }).catch((error: unknown) => error)
+    expect(error).toBeInstanceOf(TokenstoreError)
+    expect((error as TokenstoreError).code).toBe('TSRECORD')
+    expect(await all()).toEqual(before)
+    await redis.del(under)
+  }
+  await tokens.add({ owner_id: 'user-7', key, id })
 })

@@ -26,8 +26,18 @@ export function client(options: RedisOptions = {}, url = redisUrl()): Redis {
   return redis
 }
 
+let tagged = false
+
+/** From now on fresh prefixes have a hash tag, so that on a cluster all names under one are in one slot. */
+export function tagPrefixes(): void {
+  tagged = true
+}
+
 /** A prefix that no other test has. */
-export const freshPrefix = (): string => `t${randomBytes(6).toString('hex')}`
+export const freshPrefix = (): string => {
+  const name = `t${randomBytes(6).toString('hex')}`
+  return tagged ? `{${name}}` : name
+}
 
 /** A store on the tests' server, under a fresh prefix unless the config names one. */
 export function store<Attrs extends object = Record<string, unknown>>(config: Config = {}): Tokenstore<Attrs> {
@@ -68,23 +78,39 @@ export async function keyspace(redis: Redis, prefix: string): Promise<Record<str
     if ((cursor = next) === '0') break
   }
   const entries: Record<string, Entry> = {}
-  for (const name of [...new Set(names)].sort()) {
-    const type = await redis.type(name)
-    const ttl = await redis.pttl(name)
-    if (type === 'none' || ttl === -2) continue
-    const value =
-      type === 'string'
-        ? await redis.get(name)
-        : type === 'zset'
-          ? await redis.zrange(name, '0', '-1', 'WITHSCORES')
-          : type === 'set'
-            ? (await redis.smembers(name)).sort()
-            : type === 'hash'
-              ? await redis.hgetall(name)
-              : await redis.lrange(name, 0, -1)
-    entries[name] = { type, value, ttl: ttl === -1 ? null : ttl }
+  const found = [...new Set(names)].sort()
+  for (let i = 0; i < found.length; i += 1000) {
+    const some = found.slice(i, i + 1000)
+    const types = (await answers(redis, some, (name) => ['type', name])) as string[]
+    const values = await answers(redis, some, (name, i) => READ[types[i]!]?.(name) ?? ['exists', name])
+    const ttls = (await answers(redis, some, (name) => ['pttl', name])) as number[]
+    some.forEach((name, i) => {
+      const [type, value, ttl] = [types[i]!, values[i], ttls[i]!]
+      if (type === 'none' || ttl === -2) return
+      entries[name] = { type, value: type === 'set' ? (value as string[]).sort() : value, ttl: ttl === -1 ? null : ttl }
+    })
   }
   return entries
+}
+
+const READ: Record<string, (name: string) => string[]> = {
+  string: (name) => ['get', name],
+  zset: (name) => ['zrange', name, '0', '-1', 'WITHSCORES'],
+  set: (name) => ['smembers', name],
+  hash: (name) => ['hgetall', name],
+  list: (name) => ['lrange', name, '0', '-1']
+}
+
+async function answers(
+  redis: Redis,
+  names: string[],
+  command: (name: string, i: number) => string[]
+): Promise<unknown[]> {
+  const replies = await redis.pipeline(names.map(command)).exec()
+  return replies!.map(([error, reply]) => {
+    if (error) throw error
+    return reply
+  })
 }
 
 /** The same without the TTLs' values, for a comparison that time must not disturb: only whether there is one. */
@@ -97,7 +123,20 @@ export async function names(redis: Redis, prefix: string): Promise<Record<string
 
 /** What contradicts itself under a root: a record without id or owner entry, an entry without record, a wrong TTL. */
 export async function audit(redis: Redis, root_: string): Promise<string[]> {
-  const entries = await keyspace(redis, `${root_}:`)
+  return faultsUnder(root_, await keyspace(redis, `${root_}:`))
+}
+
+/** The same under every root of a partitioned store. */
+export async function auditPartitioned(redis: Redis, prefix: string): Promise<string[]> {
+  const roots = new Map<string, Record<string, Entry>>()
+  for (const [name, entry] of Object.entries(await keyspace(redis, `${prefix}:{`))) {
+    const root_ = name.slice(0, name.indexOf('}:') + 1)
+    roots.set(root_, Object.assign(roots.get(root_) ?? {}, { [name]: entry }))
+  }
+  return [...roots].flatMap(([root_, entries]) => faultsUnder(root_, entries))
+}
+
+function faultsUnder(root_: string, entries: Record<string, Entry>): string[] {
   const faults: string[] = []
   const at = (family: string, rest: string): Entry | undefined => entries[`${root_}:${family}:${rest}`]
   const near = (a: number | null, b: number | null): boolean =>

@@ -1,0 +1,104 @@
+#!/usr/bin/env node
+import { readFileSync } from 'node:fs'
+import { parseArgs } from 'node:util'
+import { Cluster, Redis, type RedisOptions } from 'ioredis'
+import { load } from './cli/load'
+import { migrate } from './cli/migrate'
+
+const usage = `Usage: tokenstore load    [connection] [--json]
+       tokenstore migrate [connection] [--prefix token] [--apply] [--no-hashes]
+
+load     loads the scripts and prints the name, SHA1 and arguments of each; --json prints the same as JSON
+migrate  brings the data of tokenstore 0.0.4 over, in place; it only says what it would do unless --apply is given
+         --no-hashes leaves hashes as they are: for a store in which programs of this version made some already
+
+connection  --url redis://user:password@host:port/db (or rediss://), or the options of redis-cli:
+            -h host, -p port, --user name, -a password (or REDISCLI_AUTH), -n db, --tls, --cacert file
+            -c, --cluster: the server is one of a cluster (load)`
+
+const { values, positionals } = parse()
+
+function parse() {
+  try {
+    return parseArgs({
+      allowPositionals: true,
+      options: {
+        url: { type: 'string' },
+        host: { type: 'string', short: 'h' },
+        port: { type: 'string', short: 'p' },
+        user: { type: 'string' },
+        pass: { type: 'string', short: 'a' },
+        db: { type: 'string', short: 'n' },
+        tls: { type: 'boolean' },
+        cacert: { type: 'string' },
+        cluster: { type: 'boolean', short: 'c' },
+        json: { type: 'boolean' },
+        prefix: { type: 'string' },
+        apply: { type: 'boolean' },
+        'no-hashes': { type: 'boolean' },
+        help: { type: 'boolean' }
+      }
+    })
+  } catch (error) {
+    return fail(`${(error as Error).message}\n${usage}`)
+  }
+}
+
+function fail(message: string): never {
+  console.error(`tokenstore: ${message}`)
+  process.exit(1)
+}
+
+/** One attempt to connect: a program that was called by hand fails at once. */
+function open(): Redis | Cluster {
+  const { url = 'redis://127.0.0.1:6379', cacert } = values
+  if (!/^rediss?:\/\//.test(url)) fail('--url must begin with redis:// or rediss://')
+  const { hostname, port, username, password, pathname, protocol } = new URL(url)
+  const tls = values.tls || cacert !== undefined || protocol === 'rediss:'
+  const options: RedisOptions = {
+    host: values.host ?? (hostname.replace(/^\[|\]$/g, '') || '127.0.0.1'),
+    port: Number(values.port ?? (port || 6379)),
+    username: values.user ?? (decodeURIComponent(username) || undefined),
+    password: values.pass ?? (decodeURIComponent(password) || process.env.REDISCLI_AUTH),
+    db: Number(values.db ?? (pathname.slice(1) || 0)),
+    ...(tls ? { tls: cacert === undefined ? {} : { ca: readFileSync(cacert) } } : {}),
+    lazyConnect: true,
+    enableReadyCheck: false, // it would ask for INFO
+    maxRetriesPerRequest: 0,
+    retryStrategy: () => null
+  }
+  if (!values.cluster) return new Redis(options)
+  const { host, port: number } = options
+  return new Cluster([{ host, port: number }], {
+    redisOptions: options,
+    lazyConnect: true,
+    clusterRetryStrategy: () => null
+  })
+}
+
+async function main(): Promise<void> {
+  const [command, ...rest] = positionals
+  if (values.help) return console.log(usage)
+  if ((command !== 'load' && command !== 'migrate') || rest.length > 0) fail(`load or migrate?\n${usage}`)
+  const redis = open()
+  let problem: Error | undefined
+  redis.on('error', (error: Error) => (problem = error))
+  try {
+    await redis.connect()
+    if (command === 'load') {
+      console.log((await load(redis, values.json === true)).join('\n'))
+    } else {
+      if (values.cluster) throw new Error('0.0.4 never ran on a cluster: there is nothing to migrate')
+      const { prefix = 'token', apply = false, 'no-hashes': noHashes = false } = values
+      console.log((await migrate(redis as Redis, { prefix, apply, hashes: !noHashes })).join('\n'))
+    }
+  } catch (error) {
+    // Of a connection that fails ioredis rejects with its end, and reports the cause as an event, or further in.
+    const cause = problem ?? (error as Error)
+    fail((cause as { lastNodeError?: Error }).lastNodeError?.message ?? cause.message)
+  } finally {
+    redis.disconnect()
+  }
+}
+
+void main()

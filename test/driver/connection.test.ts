@@ -1,0 +1,430 @@
+import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Redis } from 'ioredis'
+import { startRedis, type RedisServer } from '../../scripts/redis-server'
+import { Tokenstore, TokenstoreError, UnavailableError } from '../../src/main'
+import type { Config } from '../../src/types'
+import { client, closeAfterAll, freshPrefix, names, redisUrl, until } from '../support'
+import { run } from './run'
+
+closeAfterAll()
+
+const closers: (() => unknown)[] = []
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close()
+})
+
+function open(config: Config): ReturnType<typeof Tokenstore> {
+  const tokens = Tokenstore({ prefix: freshPrefix(), timeout: 300, ...config })
+  closers.push(() => tokens.quit())
+  return tokens
+}
+
+async function server(): Promise<RedisServer> {
+  const started = await startRedis()
+  closers.push(() => started.stop())
+  return started
+}
+
+function own(port: number, options: object = {}): Redis {
+  const redis = new Redis({ host: '127.0.0.1', port, retryStrategy: () => 20, ...options })
+  redis.on('error', () => {})
+  closers.push(() => redis.disconnect())
+  return redis
+}
+
+/** A port on which nothing listens, and nothing else will for now. */
+async function deadPort(): Promise<number> {
+  const probe = createServer().listen(0, '127.0.0.1')
+  await new Promise((resolve) => probe.once('listening', resolve))
+  const { port } = probe.address() as AddressInfo
+  await new Promise((resolve) => probe.close(resolve))
+  return port
+}
+
+/** Every method, with arguments that find something when they may. */
+function everyCall(tokens: ReturnType<typeof Tokenstore>): Record<string, () => Promise<unknown>> {
+  const key = 'k'.repeat(24)
+  return {
+    add: () => tokens.add({ owner_id: 'user-7', key }),
+    getKey: () => tokens.getKey(key),
+    get: () => tokens.get('x'),
+    set: () => tokens.set('x', {}),
+    update: () => tokens.update('x', () => ({})),
+    del: () => tokens.del('x'),
+    delKey: () => tokens.delKey(key),
+    delOwner: () => tokens.delOwner('user-7'),
+    list: () => tokens.list('user-7'),
+    page: () => tokens.list('user-7', { limit: 5 }),
+    each: () => tokens.each('user-7').next(),
+    count: () => tokens.count('user-7'),
+    rotate: () => tokens.rotate('x'),
+    makeHash: () => tokens.makeHash('a', { replaces: 'b' }),
+    getHash: () => tokens.getHash('ABCDEFGH'),
+    takeHash: () => tokens.takeHash('ABCDEFGH'),
+    delHash: () => tokens.delHash('ABCDEFGH'),
+    reset: () => tokens.reset()
+  }
+}
+
+/** All calls at once reject within the timeout (and what a busy machine adds), and not with null or the like. */
+async function allUnavailable(tokens: ReturnType<typeof Tokenstore>, says: string, within = 300): Promise<void> {
+  const from = performance.now()
+  const calls = everyCall(tokens)
+  const outcomes = await Promise.all(
+    Object.entries(calls).map(([name, call]) =>
+      call().then(
+        (value) => new Error(`${name} answered ${JSON.stringify(value)}`),
+        (error: Error) => error
+      )
+    )
+  )
+  expect(performance.now() - from).toBeLessThan(within + 700)
+  for (const error of outcomes) {
+    expect(error).toBeInstanceOf(UnavailableError)
+    expect(error).toBeInstanceOf(TokenstoreError)
+    expect(error).toMatchObject({ name: 'UnavailableError', code: 'TSUNAVAILABLE' })
+    expect(error.message).toContain(says)
+  }
+}
+
+describe('quit', () => {
+  test('closes what the store opened', async () => {
+    const redis = client()
+    const connectionName = freshPrefix()
+    const { hostname: host, port } = new URL(redisUrl())
+    const named = async (): Promise<number> =>
+      ((await redis.client('LIST')) as string).split('\n').filter((line) => line.includes(connectionName)).length
+    const tokens = open({ redis: { host, port: Number(port), connectionName } })
+    await tokens.count('user-7')
+    expect(await named()).toBe(1)
+    await tokens.quit()
+    await until(async () => (await named()) === 0)
+  })
+
+  test("leaves the caller's client open, with no listener of ours on it", async () => {
+    const redis = own(Number(new URL(redisUrl()).port), { lazyConnect: true })
+    const before = redis.eventNames().map((event) => [event, redis.listenerCount(event)])
+    const tokens = open({ redis })
+    const waiting = tokens.count('user-7')
+    expect(await waiting).toBe(0)
+    await tokens.quit()
+    expect(redis.status).toBe('ready')
+    expect(redis.eventNames().map((event) => [event, redis.listenerCount(event)])).toEqual(before)
+    expect(await redis.ping()).toBe('PONG')
+  })
+
+  test('is prompt when Redis is unreachable, and ends what waits', async () => {
+    const port = await deadPort()
+    for (const redis of [{ port }, { port, lazyConnect: true }, `redis://127.0.0.1:${port}`, own(port)]) {
+      const tokens = open({ redis, timeout: 20_000 })
+      const waiting = tokens.getKey('k'.repeat(24)).catch((error: unknown) => error)
+      await sleep(30)
+      const from = performance.now()
+      await tokens.quit()
+      expect(performance.now() - from).toBeLessThan(500)
+      expect(await waiting).toMatchObject({ name: 'TokenstoreError', code: 'TSCLOSED' })
+    }
+  })
+
+  test('is prompt when Redis hangs: within the timeout once connected, at once before', async () => {
+    const { pid, port } = await server()
+    const [ready, fresh] = [open({ redis: { port } }), open({ redis: { port, lazyConnect: true }, timeout: 20_000 })]
+    await ready.count('user-7')
+    process.kill(pid, 'SIGSTOP')
+    closers.push(() => process.kill(pid, 'SIGCONT'))
+    const waiting = fresh.count('user-7').catch((error: unknown) => error)
+    await sleep(30)
+    let from = performance.now()
+    await fresh.quit()
+    expect(performance.now() - from).toBeLessThan(500)
+    expect(await waiting).toMatchObject({ code: 'TSCLOSED' })
+    from = performance.now()
+    await ready.quit()
+    expect(performance.now() - from).toBeLessThan(1000)
+  })
+
+  test('of many stores that share a client, in whatever state it is', async () => {
+    const port = await deadPort()
+    const redis = own(port)
+    const stores = Array.from({ length: 5 }, () => open({ redis }))
+    const calls = stores.map((tokens) => tokens.count('a').catch((error: unknown) => error))
+    await Promise.all(stores.map((tokens) => tokens.quit()))
+    for (const error of await Promise.all(calls)) expect(error).toMatchObject({ code: 'TSCLOSED' })
+    expect(redis.listenerCount('ready')).toBe(0)
+  })
+})
+
+describe('the process', () => {
+  test('ends after quit, having printed nothing', async () => {
+    const outcomes = await Promise.all(
+      [
+        [`'${redisUrl()}'`, 'await tokens.count("a"); await tokens.quit()'],
+        [`'${redisUrl()}'`, 'await tokens.count("a"); tokens.quit()'],
+        [`'${redisUrl()}'`, 'await tokens.quit()'],
+        ['{ port: 1 }', 'tokens.count("a").catch(() => {}); tokens.quit()']
+      ].map(([redis, body]) => run(`const tokens = Tokenstore({ timeout: 10000, redis: ${redis} }); ${body}`))
+    )
+    for (const outcome of outcomes) expect(outcome).toEqual({ stdout: '', stderr: '', code: 0 })
+  })
+
+  test('never crashes nor prints because of the connection', async () => {
+    const { port, stop } = await startRedis()
+    const dead = await deadPort()
+    const running = run(`
+      const options = { retryStrategy: () => 20 }
+      const shared = new Redis({ port: ${port}, ...options }).on('error', () => {})
+      const stores = [
+        Tokenstore({ timeout: 200, redis: { port: ${dead}, ...options } }),
+        Tokenstore({ timeout: 200, redis: 'redis://127.0.0.1:${dead}' }),
+        Tokenstore({ timeout: 200, redis: { host: 'redis.invalid' } }),
+        Tokenstore({ timeout: 200, redis: { port: ${port}, password: 'wrong', username: 'nobody' } }),
+        Tokenstore({ timeout: 200, redis: { port: ${port}, db: 99999 } }),
+        Tokenstore({ timeout: 200, redis: { port: ${port}, ...options } }),
+        Tokenstore({ timeout: 200, redis: shared })
+      ]
+      const codes = new Set()
+      const end = Date.now() + 2000
+      while (Date.now() < end) {
+        for (const result of await Promise.allSettled(stores.flatMap((tokens) => [tokens.count('a'), tokens.getKey('b')]))) {
+          codes.add(result.status === 'fulfilled' ? 'fine' : result.reason.code)
+        }
+      }
+      for (const tokens of stores) await tokens.quit()
+      shared.disconnect()
+      console.log([...codes].sort().join())`)
+    await sleep(1500)
+    await stop()
+    const { stdout, stderr, code } = await running
+    expect(stderr).toBe('')
+    expect(stdout).toMatch(/^(\w+,)*TSUNAVAILABLE(,\w+)*\n$/)
+    expect(code).toBe(0)
+  })
+
+  test('prints no warning when many stores share a client that is not connected yet', async () => {
+    const outcome = await run(`
+      const redis = new Redis('${redisUrl()}')
+      const stores = Array.from({ length: 20 }, () => Tokenstore({ redis, timeout: 10000 }))
+      await Promise.all(stores.map((tokens) => tokens.count('a')))
+      redis.disconnect()`)
+    expect(outcome).toEqual({ stdout: '', stderr: '', code: 0 })
+  })
+})
+
+describe('a call rejects within the timeout', () => {
+  test('when Redis is down', async () => {
+    const port = await deadPort()
+    for (const redis of [{ port }, `redis://127.0.0.1:${port}`, own(port), own(port, { maxRetriesPerRequest: null })]) {
+      const tokens = open({ redis })
+      await allUnavailable(tokens, 'no connection to Redis within 300 ms')
+      await tokens.quit()
+    }
+  })
+
+  test('and says why there is no connection', async () => {
+    const port = await deadPort()
+    const tokens = open({ redis: { port } })
+    await allUnavailable(tokens, 'ECONNREFUSED')
+  })
+
+  test('when the client gave up for good', async () => {
+    const port = await deadPort()
+    const tokens = open({ redis: { port, retryStrategy: () => null }, timeout: 20_000 })
+    await allUnavailable(tokens, 'no connection to Redis')
+    await allUnavailable(tokens, 'no connection to Redis')
+    const closed = own(port)
+    closed.disconnect()
+    await allUnavailable(open({ redis: closed, timeout: 20_000 }), 'no connection to Redis')
+  })
+
+  test('when Redis hangs, connected or not', async () => {
+    const { pid, port } = await server()
+    const [ready, shared] = [open({ redis: { port } }), open({ redis: own(port, { enableAutoPipelining: true }) })]
+    await Promise.all([ready.count('user-7'), shared.count('user-7')])
+    process.kill(pid, 'SIGSTOP')
+    closers.push(() => process.kill(pid, 'SIGCONT'))
+    await Promise.all([
+      allUnavailable(ready, 'no answer from Redis within 300 ms'),
+      allUnavailable(shared, 'no answer from Redis within 300 ms'),
+      allUnavailable(open({ redis: { port } }), 'no connection to Redis within 300 ms')
+    ])
+    process.kill(pid, 'SIGCONT')
+    // And the same store works on, with answers to the questions asked now.
+    await until(() =>
+      ready.count('nobody').then(
+        (n) => n === 0,
+        () => false
+      )
+    )
+    const token = await ready.add({ owner_id: 'user-8' })
+    expect(await ready.getKey(token.key)).toEqual(token)
+    expect(await ready.count('user-8')).toBe(1)
+  })
+
+  test('when Redis is there but accepts no commands', async () => {
+    // Takes connections and never says a word.
+    const sockets: Socket[] = []
+    const silent: Server = createServer((socket) => sockets.push(socket)).listen(0, '127.0.0.1')
+    await new Promise((resolve) => silent.once('listening', resolve))
+    closers.push(() => {
+      for (const socket of sockets) socket.destroy()
+      silent.close()
+    })
+    await allUnavailable(open({ redis: { port: (silent.address() as AddressInfo).port } }), 'no connection to Redis')
+  })
+
+  test('when Redis is loading its data', async () => {
+    const first = await startRedis(['--dbfilename', 'dump.rdb'])
+    const filling = own(first.port)
+    const pipeline = filling.pipeline()
+    for (let i = 0; i < 3000; i++) pipeline.set(`key:${i}`, 'x'.repeat(100))
+    await pipeline.exec()
+    await filling.save()
+    await first.kill()
+    const { port, dir } = first
+    let loaded = false
+    const slowly = ['--dbfilename', 'dump.rdb', '--key-load-delay', '1000']
+    const loading = startRedis([...slowly, '--loading-process-events-interval-bytes', '1024'], { port, dir }).then(
+      (started) => {
+        loaded = true
+        closers.push(() => started.stop())
+      }
+    )
+    const probe = own(port, { enableReadyCheck: false })
+    await until(async () => /loading:1/.test(await probe.info('persistence').catch(() => '')))
+    await Promise.all([
+      allUnavailable(open({ redis: { port } }), 'no connection to Redis within 300 ms'),
+      // A client without a ready check hears it from Redis.
+      allUnavailable(open({ redis: probe }), 'LOADING')
+    ])
+    expect(loaded).toBe(false)
+    const patient = open({ redis: { port }, timeout: 20_000 })
+    await loading
+    expect(await patient.count('user-7')).toBe(0)
+  })
+
+  test.each(['timeout', 'lost'])('when the connection is lost in the middle: %s', async (how) => {
+    const { pid, port, stop } = await server()
+    const tokens = open({ redis: { port, retryStrategy: () => 20 }, timeout: how === 'lost' ? 20_000 : 300 })
+    await tokens.count('user-7')
+    process.kill(pid, 'SIGSTOP')
+    const unanswered = allUnavailable(tokens, how === 'lost' ? '' : 'no answer', 300)
+    await sleep(20)
+    if (how === 'lost') await stop()
+    else closers.push(() => process.kill(pid, 'SIGCONT'))
+    await unanswered
+  })
+})
+
+describe('what was not sent in time', () => {
+  test('is never executed later', async () => {
+    const port = await deadPort()
+    const clients = [own(port), own(port, { maxRetriesPerRequest: null }), own(port, { enableAutoPipelining: true })]
+    const prefix = freshPrefix()
+    const stores = [{ port, retryStrategy: () => 20 }, ...clients].map((redis) => open({ redis, prefix }))
+    await Promise.all(stores.map((tokens) => allUnavailable(tokens, 'no connection')))
+    const started = await startRedis([], { port })
+    closers.push(() => started.stop())
+    // All of them are connected now and have been answered, so whatever was queued would be there.
+    await Promise.all(
+      stores.map((tokens) =>
+        until(() =>
+          tokens.count('nobody').then(
+            () => true,
+            () => false
+          )
+        )
+      )
+    )
+    const redis = own(port)
+    expect(await names(redis, '')).toEqual({})
+    const calls = await redis.info('commandstats')
+    expect(calls).not.toMatch(/cmdstat_(set|zadd|del):/)
+  })
+
+  test('is not executed twice either: a lost answer is reported, not asked for again', async () => {
+    const { port } = await server()
+    const admin = own(port)
+    // Between the store and Redis, to lose the next answer together with the connection.
+    let lose = false
+    const wire = createServer((socket) => {
+      const redis = connect(port, '127.0.0.1').on('error', () => {})
+      socket.on('error', () => {})
+      socket.on('data', (data) => redis.write(data))
+      socket.on('close', () => redis.destroy())
+      redis.on('data', (data) => {
+        if (lose) socket.destroy()
+        else socket.write(data)
+        lose = false
+      })
+    }).listen(0, '127.0.0.1')
+    await new Promise((resolve) => wire.once('listening', resolve))
+    closers.push(() => wire.close())
+    const redis = { port: (wire.address() as AddressInfo).port, retryStrategy: () => 20 }
+    const tokens = open({ redis, timeout: 5000 })
+    const works = (): Promise<boolean> =>
+      tokens.count('user-7').then(
+        () => true,
+        () => false
+      )
+    await tokens.count('user-7')
+    lose = true
+    await expect(tokens.makeHash('a')).rejects.toMatchObject({ code: 'TSUNAVAILABLE' })
+    await until(works)
+    const [hash] = await admin.keys('*:hash:*')
+    lose = true
+    const taken = tokens.takeHash(hash!.slice(-8)).catch((error: unknown) => error)
+    expect(await taken).toMatchObject({ code: 'TSUNAVAILABLE' })
+    await until(works)
+    const stats = await admin.info('commandstats')
+    expect(/cmdstat_set:calls=(\d+)/.exec(stats)![1]).toBe('1')
+    expect(/cmdstat_del:calls=(\d+)/.exec(stats)![1]).toBe('1')
+  })
+})
+
+describe('the same store works again', () => {
+  test.each([
+    ['its own connection', (port: number) => ({ port, retryStrategy: () => 20 })],
+    ["the caller's client", (port: number) => own(port)]
+  ])('after Redis was killed and started again: %s', async (_name, redis) => {
+    const first = await startRedis()
+    const { port } = first
+    const tokens = open({ redis: redis(port) })
+    const token = await tokens.add({ owner_id: 'user-7' })
+    expect(await tokens.getKey(token.key)).toEqual(token)
+    await first.stop()
+    await expect(tokens.getKey(token.key)).rejects.toBeInstanceOf(UnavailableError)
+    const second = await startRedis([], { port })
+    closers.push(() => second.stop())
+    await until(() =>
+      tokens.count('user-7').then(
+        () => true,
+        () => false
+      )
+    )
+    // Null: this Redis says so.
+    expect(await tokens.getKey(token.key)).toBeNull()
+    expect(await tokens.add(token)).toEqual(token)
+    expect(await tokens.getKey(token.key)).toEqual(token)
+  })
+
+  test('after SCRIPT FLUSH', async () => {
+    const { port } = await server()
+    const admin = own(port)
+    for (const redis of [{ port }, own(port, { enableAutoPipelining: true })]) {
+      const tokens = open({ redis, timeout: 5000 })
+      const token = await tokens.add({ owner_id: 'user-7' })
+      await Promise.all(Object.values(everyCall(tokens)).map((call) => call()))
+      for (const mode of ['ASYNC', 'SYNC']) {
+        await tokens.add({ owner_id: 'user-7', key: token.key, id: token.id })
+        await admin.script('FLUSH', mode as 'SYNC')
+        expect(await tokens.getKey(token.key)).toEqual(token)
+        await admin.script('FLUSH', mode as 'SYNC')
+        for (const call of Object.values(everyCall(tokens))) await call()
+        await admin.script('FLUSH', mode as 'SYNC')
+        await Promise.all(Object.values(everyCall(tokens)).map((call) => call()))
+      }
+      await tokens.quit()
+    }
+  })
+})

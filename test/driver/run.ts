@@ -1,0 +1,30 @@
+import { execFile } from 'node:child_process'
+import { join } from 'node:path'
+
+export interface Run {
+  stdout: string
+  stderr: string
+  code: number | null
+}
+
+/**
+ * Runs a program that sees `Tokenstore`, `Redis` of ioredis and everything else of the library, in a process of its own,
+ * and waits for its end; when it does not end by itself it is killed, and code is null.
+ */
+export function run(program: string, ms = 15_000): Promise<Run> {
+  const root = join(__dirname, '..', '..')
+  const source = `
+    const tokenstore = require(${JSON.stringify(join(root, 'src', 'index.ts'))})
+    const { Tokenstore, api, TokenstoreError, UnavailableError } = tokenstore
+    const { Redis } = require('ioredis')
+    const main = async () => { ${program} }
+    main().catch((error) => { console.error(error); process.exitCode = 1 })`
+  return new Promise((resolve) => {
+    const child = execFile(
+      process.execPath,
+      ['--import', 'tsx', '--eval', source],
+      { cwd: root, timeout: ms, killSignal: 'SIGKILL', maxBuffer: 2 ** 26 },
+      (_error, stdout, stderr) => resolve({ stdout, stderr, code: child.exitCode })
+    )
+  })
+}

@@ -1,0 +1,71 @@
+import { closeAfterAll } from '../support'
+import { noText, open, passed, refuses, topology, viaCallback } from './helper'
+
+closeAfterAll()
+
+test('how many live tokens an owner has, at every moment', async () => {
+  const { tokens, name } = open()
+  expect(await tokens.count('user-7')).toBe(0)
+  const [a, b, c] = [
+    await tokens.add({ owner_id: 'user-7' }),
+    await tokens.add({ owner_id: 'user-7', ttl: 100 }),
+    await tokens.add({ owner_id: 'user-7' })
+  ]
+  await tokens.add({ owner_id: 'user-77' })
+  expect(await tokens.count('user-7')).toBe(3)
+  await tokens.rotate(a.id, { grace: 100 })
+  expect(await tokens.count('user-7')).toBe(3)
+  await tokens.del(a.id)
+  expect(await tokens.count('user-7')).toBe(2)
+  await tokens.add({ owner_id: 'user-7', key: a.key, id: a.id })
+  expect(await tokens.count('user-7')).toBe(3)
+  const ends = await tokens.add({ owner_id: 'user-7', ttl: 0.1 })
+  await passed(ends.expires_at! + 1)
+  expect(await tokens.count('user-7')).toBe(3)
+  // As an eviction by Redis would.
+  await topology.redis().del(name('key', b.key))
+  expect(await tokens.count('user-7')).toBe(2)
+  await topology.redis().del(name('id', c.id))
+  expect(await tokens.count('user-7')).toBe(1)
+  expect(await tokens.delOwner('user-7')).toBe(1)
+  expect(await tokens.count('user-7')).toBe(0)
+})
+
+test('with a callback', async () => {
+  const { tokens } = open()
+  await tokens.add({ owner_id: 'user-7' })
+  expect(await viaCallback((done) => tokens.count('user-7', done))).toBe(1)
+})
+
+test('2,500 tokens, and nothing is written', async () => {
+  const { tokens, all } = open()
+  await Promise.all(Array.from({ length: 2500 }, () => tokens.add({ owner_id: 'user-7' })))
+  const before = Object.keys(await all())
+  expect(await tokens.count('user-7')).toBe(2500)
+  expect(Object.keys(await all())).toEqual(before)
+})
+
+test('wrong arguments are refused', async () => {
+  const opened = open()
+  const wrong = [...noText(), '\ud800'].map((owner_id) => [owner_id])
+  await refuses(opened, 'count', 'owner_id must be a non-empty well-formed string', ...wrong)
+})
+
+test("what is none of the store's is not counted", async () => {
+  const { tokens, all, spare, name } = open()
+  const redis = topology.redis()
+  const fails = async (): Promise<void> => {
+    const before = await all()
+    await expect(tokens.count('user-7')).rejects.toMatchObject({ code: 'TSRECORD', name: 'TokenstoreError' })
+    expect(await all()).toEqual(before)
+  }
+  await redis.sadd(name('tokens', 'user-7'), 'a')
+  await fails()
+  await redis.del(name('tokens', 'user-7'))
+  const { key, id } = spare('user-7')
+  await redis.zadd(name('tokens', 'user-7'), 'inf', id)
+  expect(await tokens.count('user-7')).toBe(0)
+  await topology.index(name('id', id), key)
+  await redis.set(name('key', key), `{"owner_id":"user-7","attrs":{},"key":"${key}","id":"${id}"}`)
+  await fails()
+})

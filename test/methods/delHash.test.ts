@@ -1,0 +1,60 @@
+import { closeAfterAll } from '../support'
+import { noText, open, passed, redisNow, refuses, topology, viaCallback } from './helper'
+import { valuesToCarry } from './hash-values'
+
+closeAfterAll()
+
+test('deletes a hash and its value, whatever it is', async () => {
+  const { tokens, all } = open()
+  const kept = await tokens.makeHash('kept')
+  const before = await all()
+  for (const value of Object.values(valuesToCarry)) {
+    const hash = await tokens.makeHash(value)
+    expect(await tokens.delHash(hash)).toBe(true)
+    expect(await tokens.delHash(hash)).toBe(false)
+    expect(await tokens.getHash(hash)).toBeNull()
+  }
+  expect(await all()).toEqual(before)
+  expect(await tokens.getHash(kept)).toBe('kept')
+})
+
+test('with a callback', async () => {
+  const { tokens } = open()
+  const hash = await tokens.makeHash('a')
+  expect(await viaCallback((done) => tokens.delHash(hash, done))).toBe(true)
+  expect(await viaCallback((done) => tokens.delHash(hash, done))).toBe(false)
+})
+
+test('false for a hash that finds nothing, and nothing is written', async () => {
+  const { tokens, all } = open()
+  const ended = await tokens.makeHash('a', 0.05)
+  await tokens.makeHash('a', { replaces: 'a' })
+  await passed((await redisNow()) + 51)
+  const before = await all()
+  for (const hash of [ended, 'ABCDwxyz', 'x', '*', '\0', '\ud800', 'x'.repeat(100_000)]) {
+    expect(await tokens.delHash(hash)).toBe(false)
+  }
+  expect(await all()).toEqual(before)
+})
+
+test('wrong arguments are refused and nothing is written', async () => {
+  const opened = open()
+  await opened.tokens.makeHash('a')
+  await refuses(opened, 'delHash', 'hash must be a non-empty string', ...noText().map((hash) => [hash]))
+})
+
+test("what is none of the store's stays as it is", async () => {
+  const { tokens, all, name } = open()
+  const redis = topology.redis()
+  const at = name('hash', 'ABCDwxyz')
+  for (const write of [
+    () => redis.sadd(at, 'a'),
+    ...['foo', '', 'nil', '{'].map((text) => () => redis.set(at, text))
+  ]) {
+    await redis.del(at)
+    await write()
+    const before = await all()
+    await expect(tokens.delHash('ABCDwxyz')).rejects.toMatchObject({ code: 'TSRECORD', name: 'TokenstoreError' })
+    expect(await all()).toEqual(before)
+  }
+})

@@ -1,0 +1,61 @@
+import { closeAfterAll } from '../support'
+import { expectCarried, noText, open, passed, redisNow, refuses, topology, viaCallback } from './helper'
+import { valuesToCarry } from './hash-values'
+
+closeAfterAll()
+
+test('looks at a value as often as one likes, and changes nothing', async () => {
+  const { tokens, all } = open()
+  const made: [hash: string, value: unknown][] = []
+  for (const value of Object.values(valuesToCarry)) made.push([await tokens.makeHash(value), value])
+  const before = await all()
+  for (const [hash, value] of [...made, ...made]) expectCarried(await tokens.getHash(hash), value)
+  expect(await all()).toEqual(before)
+})
+
+test('with a callback', async () => {
+  const { tokens } = open()
+  const hash = await tokens.makeHash({ a: 1 })
+  expect(await viaCallback((done) => tokens.getHash(hash, done))).toEqual({ a: 1 })
+  await tokens.delHash(hash)
+  expect(await viaCallback((done) => tokens.getHash(hash, done))).toBeNull()
+})
+
+test('null for a hash that finds nothing', async () => {
+  const { tokens, all } = open()
+  await tokens.makeHash('a', { replaces: 'a' })
+  const before = await all()
+  for (const hash of ['ABCDwxyz', 'x', '*', '\0', '\ud800', 'latest:a', 'x'.repeat(100_000)]) {
+    expect(await tokens.getHash(hash)).toBeNull()
+  }
+  expect(await all()).toEqual(before)
+})
+
+test('null once the time is over, and nothing is left', async () => {
+  const { tokens, all } = open()
+  const hash = await tokens.makeHash('a', { ttl: 0.1, replaces: 'a' })
+  expect(await tokens.getHash(hash)).toBe('a')
+  await passed((await redisNow()) + 101)
+  expect(await tokens.getHash(hash)).toBeNull()
+  expect(await all()).toEqual({})
+})
+
+test('wrong arguments are refused', async () => {
+  await refuses(open(), 'getHash', 'hash must be a non-empty string', ...noText().map((hash) => [hash]))
+})
+
+test("what is none of the store's is not taken for a value", async () => {
+  const { tokens, all, name } = open()
+  const redis = topology.redis()
+  const at = name('hash', 'ABCDwxyz')
+  for (const write of [
+    () => redis.sadd(at, 'a'),
+    ...['foo', '', 'nil', '{'].map((text) => () => redis.set(at, text))
+  ]) {
+    await redis.del(at)
+    await write()
+    const before = await all()
+    await expect(tokens.getHash('ABCDwxyz')).rejects.toMatchObject({ code: 'TSRECORD', name: 'TokenstoreError' })
+    expect(await all()).toEqual(before)
+  }
+})

@@ -1,0 +1,172 @@
+import { closeAfterAll } from '../support'
+import { noObject, noText, open, passed, redisNow, refuses, topology, viaCallback } from './helper'
+
+closeAfterAll()
+
+test('the token that a key opens, and null for a key that opens none', async () => {
+  const { tokens, all, spare } = open()
+  const token = await tokens.add({ owner_id: 'user-7', attrs: { a: 1 } })
+  const before = await all()
+  expect(await tokens.getKey(token.key)).toEqual(token)
+  for (const key of [
+    spare('user-7').key,
+    token.id,
+    token.key.toLowerCase() + '-',
+    token.key.slice(0, -1),
+    'x',
+    '*',
+    '\0',
+    '\ud800',
+    '😀'.repeat(12),
+    'x'.repeat(100_000)
+  ]) {
+    expect(await tokens.getKey(key)).toBeNull()
+  }
+  expect(await all()).toEqual(before)
+  await tokens.del(token.id)
+  expect(await tokens.getKey(token.key)).toBeNull()
+  expect(await all()).toEqual({})
+})
+
+test('with a callback', async () => {
+  const { tokens, spare } = open()
+  const token = await tokens.add({ owner_id: 'user-7', attrs: { a: 1 } })
+  expect(await viaCallback((done) => tokens.getKey(token.key, done))).toEqual(token)
+  expect(await viaCallback((done) => tokens.getKey(token.key, { touch: false }, done))).toEqual(token)
+  expect(await viaCallback((done) => tokens.getKey(token.key, undefined, done))).toEqual(token)
+  expect(await viaCallback((done) => tokens.getKey(spare('user-7').key, done))).toBeNull()
+})
+
+test('many calls of one tick answer each its own', async () => {
+  const { tokens, spare } = open()
+  const added = await Promise.all(Array.from({ length: 600 }, (_, i) => tokens.add({ owner_id: `user-${i % 7}` })))
+  const keys = added.flatMap(({ key, owner_id }) => [key, spare(owner_id).key, key])
+  const found = await Promise.all(keys.map((key) => tokens.getKey(key)))
+  expect(found).toEqual(added.flatMap((token) => [token, null, token]))
+})
+
+describe('a use', () => {
+  test('moves the end of a token with idle, everywhere alike', async () => {
+    const { tokens, all } = open({ touchEvery: 0.001 })
+    const token = await tokens.add({ owner_id: 'user-7', idle: 100, attrs: { a: 1 } })
+    await passed(token.expires_at! - 100_000 + 5)
+    const from = await redisNow()
+    const used = (await tokens.getKey(token.key))!
+    expect(used.expires_at! - 100_000).toBeGreaterThanOrEqual(from)
+    expect(used).toEqual({ ...token, expires_at: used.expires_at })
+    expect(await tokens.get(token.id)).toMatchObject({ expires_at: used.expires_at })
+    expect((await tokens.list('user-7'))[0]!.expires_at).toBe(used.expires_at)
+    expect(Object.values(await all())).toContainEqual({
+      type: 'zset',
+      value: [token.id, String(used.expires_at)],
+      expires: true
+    })
+  })
+
+  test('is none with touch: false, nor are get, list, count and set', async () => {
+    const { tokens, all } = open({ touchEvery: 0.001 })
+    const token = await tokens.add({ owner_id: 'user-7', idle: 100 })
+    await passed(token.expires_at! - 100_000 + 5)
+    const before = await all()
+    expect(await tokens.getKey(token.key, { touch: false })).toEqual(token)
+    await Promise.all([tokens.get(token.id), tokens.list('user-7'), tokens.count('user-7')])
+    expect(await all()).toEqual(before)
+    expect((await tokens.set(token.id, {}))!.expires_at).toBe(token.expires_at)
+  })
+
+  test('is written only once it moves the end by touchEvery, a tenth of idle when not said', async () => {
+    for (const [touchEvery, idle] of [
+      [0.4, 100],
+      [undefined, 4]
+    ] as const) {
+      const { tokens, all } = open({ touchEvery })
+      const token = await tokens.add({ owner_id: 'user-7', idle })
+      const before = await all()
+      expect(await tokens.getKey(token.key)).toEqual(token)
+      expect(await all()).toEqual(before)
+      let used = token
+      while (used.expires_at === token.expires_at) used = (await tokens.getKey(token.key))!
+      expect(used.expires_at! - token.expires_at!).toBeGreaterThanOrEqual(400)
+    }
+  })
+
+  test('never moves the end past ttl', async () => {
+    const { tokens } = open({ touchEvery: 0.001 })
+    const token = await tokens.add({ owner_id: 'user-7', ttl: 1, idle: 0.8 })
+    const ends = token.expires_at! + 200
+    let last = token.expires_at!
+    for (let found = await tokens.getKey(token.key); found; found = await tokens.getKey(token.key)) {
+      expect(found.expires_at).toBeGreaterThanOrEqual(last)
+      expect(found.expires_at).toBeLessThanOrEqual(ends)
+      last = found.expires_at!
+    }
+    expect(last).toBe(ends)
+    expect(await redisNow()).toBeGreaterThanOrEqual(ends)
+  })
+
+  test('costs a token without idle nothing', async () => {
+    const { tokens, all } = open({ touchEvery: 0.001 })
+    const [never, ttl] = [await tokens.add({ owner_id: 'user-7' }), await tokens.add({ owner_id: 'user-7', ttl: 1000 })]
+    await passed(ttl.expires_at! - 1_000_000 + 5)
+    const before = await all()
+    expect(await tokens.getKey(never.key)).toEqual(never)
+    expect(await tokens.getKey(ttl.key)).toEqual(ttl)
+    expect(await all()).toEqual(before)
+  })
+
+  test.each([-3_600_000, 3_600_000])('is the same by an app whose clock is %i ms off', async (off) => {
+    const now = Date.now
+    const clock = jest.spyOn(Date, 'now').mockImplementation(() => now() + off)
+    try {
+      const { tokens } = open({ touchEvery: 0.001 })
+      const token = await tokens.add({ owner_id: 'user-7', idle: 100 })
+      await passed(token.expires_at! - 100_000 + 5)
+      const from = await redisNow()
+      const { expires_at } = (await tokens.getKey(token.key))!
+      expect(expires_at! - 100_000).toBeGreaterThanOrEqual(from)
+      expect(expires_at! - 100_000).toBeLessThanOrEqual(await redisNow())
+    } finally {
+      clock.mockRestore()
+    }
+  })
+})
+
+test('wrong arguments are refused', async () => {
+  const opened = open()
+  const { key } = await opened.tokens.add({ owner_id: 'user-7', idle: 100 })
+  await refuses(opened, 'getKey', 'key must be a non-empty string', ...noText().map((wrong) => [wrong]))
+  await refuses(opened, 'getKey', 'options must be an object', ...noObject().map((wrong) => [key, wrong]))
+  await refuses(opened, 'getKey', 'options must be an object with nothing but touch', [key, { Touch: false }])
+  await refuses(
+    opened,
+    'getKey',
+    'touch must be true or false',
+    ...[null, 0, 1, 'false'].map((touch) => [key, { touch }])
+  )
+})
+
+test("what is none of the store's is not taken for a token", async () => {
+  const { tokens, all, spare, name } = open()
+  const redis = topology.redis()
+  const token = await tokens.add({ owner_id: 'user-7' })
+  const { key, id } = spare('user-7')
+  const strays = [
+    'text',
+    '{}',
+    `{"owner_id":"user-7","attrs":{},"key":"${key}","id":"${id}"}`,
+    `{"id":"${id}","owner_id":"user-7","attrs":[]}`,
+    `{"id":"${id}","owner_id":"user-7"}`
+  ]
+  for (const stray of [...strays, null]) {
+    if (stray === null) await redis.hset(name('key', key), 'a', '1')
+    else await redis.set(name('key', key), stray)
+    const before = await all()
+    await expect(tokens.getKey(key)).rejects.toMatchObject({ code: 'TSRECORD', name: 'TokenstoreError' })
+    // A stranger under one key does not fail those who ask for another in the same tick.
+    const [good, bad] = await Promise.allSettled([tokens.getKey(token.key), tokens.getKey(key)])
+    expect(good).toMatchObject({ status: 'fulfilled', value: { id: token.id } })
+    expect(bad).toMatchObject({ status: 'rejected', reason: { code: 'TSRECORD' } })
+    expect(await all()).toEqual(before)
+    await redis.del(name('key', key))
+  }
+})

@@ -1,0 +1,172 @@
+import { TokenstoreError } from '../../src/main'
+import { closeAfterAll } from '../support'
+import {
+  expectCarried,
+  noObject,
+  noSeconds,
+  notCarried,
+  noText,
+  open,
+  redisNow,
+  refuses,
+  stored,
+  strangeOwners,
+  topology,
+  viaCallback
+} from './helper'
+import { valuesToCarry } from './hash-values'
+
+closeAfterAll()
+
+/** When a name in Redis ends, in Unix ms. */
+const endOf = async (name: string): Promise<number> => (await redisNow()) + (await topology.redis().pttl(name))
+
+test('keeps a value under a new hash, for an hour when not said', async () => {
+  const { tokens, all, name } = open()
+  const from = await redisNow()
+  const hash = await tokens.makeHash({ user: 7 })
+  expect(hash).toMatch(/^[\w-]{8}$/)
+  expect(await all()).toEqual({ [name('hash', hash)]: { type: 'string', value: '{"user":7}', expires: true } })
+  const end = await endOf(name('hash', hash))
+  expect(end).toBeGreaterThanOrEqual(from + 3_599_990)
+  expect(end).toBeLessThanOrEqual((await redisNow()) + 3_600_010)
+  expect(await tokens.getHash(hash)).toEqual({ user: 7 })
+})
+
+test('with a callback', async () => {
+  const { tokens } = open()
+  for (const rest of [[], [60], [{ ttl: 60 }], [undefined], [{ replaces: 'a' }]]) {
+    const hash = await viaCallback<string>((done) => tokens.makeHash('a', ...(rest as [number]), done))
+    expect(await tokens.getHash(hash)).toBe('a')
+  }
+})
+
+test('for as long as the call says, else the store', async () => {
+  const { tokens, name } = open({ hashTtl: 500 })
+  for (const [options, seconds] of [
+    [undefined, 500],
+    [{}, 500],
+    [60, 60],
+    [0.5, 0.5],
+    [{ ttl: 60 }, 60],
+    [{ replaces: 'a' }, 500],
+    [{ ttl: 60, replaces: 'b' }, 60]
+  ] as const) {
+    const from = await redisNow()
+    const hash = await tokens.makeHash('a', options as number)
+    const end = await endOf(name('hash', hash))
+    expect(end).toBeGreaterThanOrEqual(from + seconds * 1000 - 10)
+    expect(end).toBeLessThanOrEqual((await redisNow()) + seconds * 1000 + 10)
+  }
+})
+
+test.each(Object.entries(valuesToCarry))('the value comes back as JSON carries it: %s', async (_name, value) => {
+  const { tokens } = open()
+  const hash = await tokens.makeHash(value)
+  expectCarried(await tokens.getHash(hash), value)
+  expectCarried(await tokens.takeHash(hash), value)
+})
+
+test('hashes are as long as the store says', async () => {
+  const { tokens } = open({ hashSize: 20 })
+  expect(await tokens.makeHash('a')).toMatch(/^[\w-]{20}$/)
+})
+
+test('a hash that is taken is drawn again, and what is under it stays', async () => {
+  // The shortest that every layout has room for: 64 hashes under one root.
+  const hashSize = topology.config.partitioned || topology.config.redis ? 4 : 1
+  const { tokens } = open({ hashSize })
+  const hashes = new Map<string, number>()
+  for (let i = 0; i < 40; i++) hashes.set(await tokens.makeHash(i), i)
+  expect(hashes.size).toBe(40)
+  for (const [hash, value] of hashes) expect(await tokens.getHash(hash)).toBe(value)
+})
+
+test('gives up with an error when every drawn hash is taken', async () => {
+  if (topology.config.partitioned || topology.config.redis) return
+  const { tokens, all } = open({ hashSize: 1 })
+  let error: unknown
+  for (let made = 0; error === undefined; made++) {
+    expect(made).toBeLessThanOrEqual(64)
+    await tokens.makeHash('a').catch((failed: unknown) => (error = failed))
+  }
+  expect(error).toBeInstanceOf(TokenstoreError)
+  expect((error as TokenstoreError).code).toBe('TSHASHES')
+  expect(Object.keys(await all()).length).toBeLessThanOrEqual(64)
+})
+
+describe('replaces', () => {
+  test('ends the hash made last under that name, and no other', async () => {
+    const { tokens, all, name } = open()
+    const [plain, other] = [await tokens.makeHash('plain'), await tokens.makeHash('b', { replaces: 'reset:user-8' })]
+    const first = await tokens.makeHash(1, { replaces: 'reset:user-7' })
+    const second = await tokens.makeHash(2, { replaces: 'reset:user-7', ttl: 100 })
+    expect(await tokens.getHash(first)).toBeNull()
+    expect(await tokens.getHash(second)).toBe(2)
+    expect(await tokens.getHash(plain)).toBe('plain')
+    expect(await tokens.getHash(other)).toBe('b')
+    expect(await all()).toEqual({
+      [name('hash', plain)]: { type: 'string', value: '"plain"', expires: true },
+      [name('hash', other)]: { type: 'string', value: '"b"', expires: true },
+      [name('latest', 'reset:user-8')]: { type: 'string', value: stored(other), expires: true },
+      [name('hash', second)]: { type: 'string', value: '2', expires: true },
+      [name('latest', 'reset:user-7')]: { type: 'string', value: stored(second), expires: true }
+    })
+    expect(Math.abs((await endOf(name('latest', 'reset:user-7'))) - (await endOf(name('hash', second))))).toBeLessThan(
+      50
+    )
+  })
+
+  test('a hash that was taken meanwhile is no hindrance', async () => {
+    const { tokens, all } = open()
+    const first = await tokens.makeHash(1, { replaces: 'a' })
+    expect(await tokens.takeHash(first)).toBe(1)
+    const second = await tokens.makeHash(2, { replaces: 'a' })
+    await tokens.delHash(second)
+    const third = await tokens.makeHash(3, { replaces: 'a' })
+    expect(await tokens.getHash(third)).toBe(3)
+    expect(Object.keys(await all())).toHaveLength(2)
+  })
+
+  test('whatever the name is', async () => {
+    const { tokens, all } = open()
+    for (const replaces of strangeOwners) await tokens.makeHash('old', { replaces })
+    const made: string[] = []
+    for (const replaces of strangeOwners) made.push(await tokens.makeHash(replaces, { replaces }))
+    for (const [i, hash] of made.entries()) expect(await tokens.getHash(hash)).toBe(strangeOwners[i])
+    expect(Object.keys(await all())).toHaveLength(2 * strangeOwners.length)
+  })
+
+  test('of many made at once under one name exactly one is left', async () => {
+    const { tokens, all } = open()
+    const made = await Promise.all(Array.from({ length: 50 }, (_, i) => tokens.makeHash(i, { replaces: 'a' })))
+    const found = await Promise.all(made.map((hash) => tokens.getHash(hash)))
+    expect(found.filter((value) => value !== null)).toHaveLength(1)
+    expect(Object.keys(await all())).toHaveLength(2)
+  })
+})
+
+test('wrong arguments are refused and nothing is written', async () => {
+  const opened = open()
+  const refused = (says: string, ...calls: unknown[][]): Promise<void> => refuses(opened, 'makeHash', says, ...calls)
+  // A function alone is taken for the callback.
+  const values = notCarried().filter((value) => typeof value !== 'function')
+  await refused('value must be a value that JSON can carry', [], [undefined], ...values.map((value) => [value]))
+  await refused('value must be a value that JSON can carry', ...values.map((value) => [{ value }, 60]))
+  await refused('ttl must be a number of seconds', ...noSeconds().flatMap((ttl) => [['a', { ttl }]]))
+  const noNumber = noSeconds().filter((ttl) => typeof ttl !== 'object')
+  await refused('ttl must be a number of seconds', ...noNumber.map((ttl) => ['a', ttl]))
+  const noOptions = noObject().filter((options) => typeof options === 'object')
+  await refused('options must be an object', ...noOptions.map((options) => ['a', options]))
+  await refused('options must be an object with nothing but ttl, replaces', ['a', { TTL: 60 }])
+  const wrong = [...noText().slice(1), '\ud800']
+  await refused('replaces must be a non-empty well-formed string', ...wrong.map((replaces) => ['a', { replaces }]))
+})
+
+test("what is none of the store's stays as it is", async () => {
+  const { tokens, all, name } = open()
+  await topology.redis().rpush(name('latest', 'a'), 'b')
+  const before = await all()
+  await expect(tokens.makeHash(1, { replaces: 'a' })).rejects.toMatchObject({ code: 'TSRECORD' })
+  expect(await all()).toEqual(before)
+})

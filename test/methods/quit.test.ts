@@ -1,0 +1,64 @@
+import { TokenstoreError } from '../../src/main'
+import { closeAfterAll } from '../support'
+import { open, viaCallback } from './helper'
+
+closeAfterAll()
+
+type Methods = Record<string, (...args: unknown[]) => Promise<unknown>>
+
+test('answers what was asked before, refuses what is asked after', async () => {
+  const { tokens, all } = open()
+  const token = await tokens.add({ owner_id: 'user-7' })
+  const asked = Promise.all([tokens.getKey(token.key), tokens.add({ owner_id: 'user-7' }), tokens.getKey(token.key)])
+  expect(await tokens.quit()).toBeUndefined()
+  expect(await asked).toMatchObject([token, { owner_id: 'user-7' }, token])
+  const before = await all()
+  expect(Object.keys(before)).toHaveLength(5)
+  for (const [method, ...args] of [
+    ['add', { owner_id: 'user-7' }],
+    ['getKey', token.key],
+    ['get', token.id],
+    ['set', token.id, {}],
+    ['update', token.id, () => ({})],
+    ['del', token.id],
+    ['delKey', token.key],
+    ['delOwner', 'user-7'],
+    ['list', 'user-7'],
+    ['count', 'user-7'],
+    ['rotate', token.id],
+    ['makeHash', 'a'],
+    ['getHash', 'ABCDEFGH'],
+    ['takeHash', 'ABCDEFGH'],
+    ['delHash', 'ABCDEFGH'],
+    ['reset']
+  ] as [string, ...unknown[]][]) {
+    const error = await (tokens as unknown as Methods)[method]!(...args).catch((error: unknown) => error)
+    expect(error).toBeInstanceOf(TokenstoreError)
+    expect((error as TokenstoreError).code).toBe('TSCLOSED')
+    await expect(viaCallback((done) => (tokens as unknown as Methods)[method]!(...args, done))).rejects.toThrow(
+      'quit()'
+    )
+  }
+  await expect(tokens.each('user-7').next()).rejects.toMatchObject({ code: 'TSCLOSED' })
+  expect(await all()).toEqual(before)
+})
+
+test('with a callback, and again', async () => {
+  const { tokens } = open()
+  await tokens.count('user-7')
+  expect(await viaCallback((done) => tokens.quit(done))).toBeUndefined()
+  expect(await tokens.quit()).toBeUndefined()
+  expect(await Promise.all([tokens.quit(), tokens.quit()])).toEqual([undefined, undefined])
+})
+
+test('of a store that was never used', async () => {
+  expect(await open().tokens.quit()).toBeUndefined()
+})
+
+test('leaves another store on the same data alone', async () => {
+  const { tokens, prefix } = open()
+  const other = open({ prefix }).tokens
+  const { key } = await tokens.add({ owner_id: 'user-7' })
+  await tokens.quit()
+  expect(await other.getKey(key)).toMatchObject({ owner_id: 'user-7' })
+})

@@ -1,0 +1,204 @@
+import type { Token } from '../../src/types'
+import { closeAfterAll, until } from '../support'
+import {
+  attrsToCarry,
+  expectCarried,
+  listed,
+  noObject,
+  noSeconds,
+  noText,
+  open,
+  passed,
+  redisNow,
+  refuses,
+  stored,
+  strangeOwners,
+  topology,
+  viaCallback
+} from './helper'
+
+closeAfterAll()
+
+test('gives a token a new key and leaves nothing of the old one', async () => {
+  const { tokens, all, name } = open()
+  const token = await tokens.add({ owner_id: 'user-7', attrs: { a: 1 } })
+  const before = await all()
+  const rotated = (await tokens.rotate(token.id))!
+  expect(rotated).toEqual({ ...token, key: expect.stringMatching(/^[\w-]{24}$/) })
+  expect(rotated.key).not.toBe(token.key)
+  expect(await tokens.getKey(token.key)).toBeNull()
+  expect(await tokens.getKey(rotated.key)).toEqual(rotated)
+  expect(await tokens.get(token.id)).toEqual(listed(rotated))
+  expect(await tokens.list('user-7')).toEqual([listed(rotated)])
+  expect(await all()).toEqual({
+    [name('key', rotated.key)]: before[name('key', token.key)],
+    [name('id', token.id)]: { type: 'string', value: stored(rotated.key), expires: false },
+    [name('tokens', 'user-7')]: before[name('tokens', 'user-7')]
+  })
+})
+
+test('with a callback', async () => {
+  const { tokens, spare } = open()
+  const token = await tokens.add({ owner_id: 'user-7' })
+  const rotated = await viaCallback<Token | null>((done) => tokens.rotate(token.id, done))
+  expect(await tokens.getKey(rotated!.key)).toEqual(rotated)
+  await viaCallback((done) => tokens.rotate(token.id, { grace: 100 }, done))
+  expect(await tokens.getKey(rotated!.key)).not.toBeNull()
+  expect(await viaCallback((done) => tokens.rotate(spare('user-7').id, done))).toBeNull()
+})
+
+test('null when the token is gone, and nothing is written', async () => {
+  const { tokens, all, spare, name } = open()
+  const [deleted, evicted] = [await tokens.add({ owner_id: 'user-7' }), await tokens.add({ owner_id: 'user-7' })]
+  await tokens.del(deleted.id)
+  await topology.redis().del(name('key', evicted.key))
+  const before = await all()
+  for (const id of [deleted.id, evicted.id, spare('user-7').id, 'x', '*', '\0']) {
+    expect(await tokens.rotate(id, { grace: 100 })).toBeNull()
+  }
+  expect(await all()).toEqual(before)
+})
+
+test('the lifetime stays, and goes on as before', async () => {
+  const { tokens, all } = open({ touchEvery: 0.001 })
+  for (const life of [{ ttl: 100 }, { idle: 100 }, { ttl: 200, idle: 100 }]) {
+    const token = await tokens.add({ owner_id: 'user-7', ...life })
+    const rotated = (await tokens.rotate(token.id))!
+    expect(rotated.expires_at).toBe(token.expires_at)
+    expect(await tokens.get(token.id)).toEqual(listed(rotated))
+    await passed(token.expires_at! - 100_000 + 5)
+    const used = (await tokens.getKey(rotated.key))!
+    if (life.idle) expect(used.expires_at).toBeGreaterThan(token.expires_at!)
+    else expect(used.expires_at).toBe(token.expires_at)
+  }
+  expect(Object.values(await all())).toEqual(Array(7).fill(expect.objectContaining({ expires: true })))
+})
+
+test('attrs and owner come back as they were', async () => {
+  const { tokens } = open()
+  for (const [i, attrs] of (Object.values(attrsToCarry) as Record<string, unknown>[]).entries()) {
+    const owner_id = strangeOwners.at(-i - 1)!
+    const { id, key } = await tokens.add({ owner_id, attrs, idle: 100 })
+    for (const grace of [undefined, 50, 60]) {
+      const rotated = (await tokens.rotate(id, { grace }))!
+      expect(rotated.owner_id).toBe(owner_id)
+      expectCarried(rotated.attrs, attrs)
+      expectCarried((await tokens.getKey(rotated.key))!.attrs, attrs)
+    }
+    expect(await tokens.getKey(key)).toBeNull()
+    expect(await tokens.del(id)).toBe(true)
+  }
+})
+
+describe('with grace', () => {
+  test('the old key goes on opening the token, its current attrs, until the grace is over', async () => {
+    const { tokens, all } = open()
+    const token = await tokens.add({ owner_id: 'user-7', attrs: { a: 1 } })
+    const rotated = (await tokens.rotate(token.id, { grace: 0.4 }))!
+    const from = await redisNow()
+    expect(await tokens.getKey(token.key)).toEqual(token)
+    await tokens.set(token.id, { a: 2 })
+    expect(await tokens.getKey(token.key)).toEqual({ ...token, attrs: { a: 2 } })
+    expect(await tokens.list('user-7')).toEqual([listed({ ...rotated, attrs: { a: 2 } })])
+    expect(await tokens.count('user-7')).toBe(1)
+    await until(async () => (await tokens.getKey(token.key)) === null)
+    expect((await redisNow()) - from).toBeGreaterThanOrEqual(395)
+    expect(await tokens.getKey(rotated.key)).toMatchObject({ attrs: { a: 2 } })
+    expect(Object.keys(await all())).toHaveLength(3)
+  })
+
+  test('several old keys at once, and one without grace beside them', async () => {
+    const { tokens, all } = open()
+    const first = await tokens.add({ owner_id: 'user-7' })
+    const second = (await tokens.rotate(first.id, { grace: 100 }))!
+    const third = (await tokens.rotate(first.id, { grace: 100 }))!
+    const fourth = (await tokens.rotate(first.id))!
+    expect(await tokens.getKey(third.key)).toBeNull()
+    for (const { key } of [first, second, fourth]) expect(await tokens.getKey(key)).toMatchObject({ id: first.id, key })
+    expect(Object.keys(await all())).toHaveLength(5)
+    await tokens.del(first.id)
+    for (const { key } of [first, second, fourth]) expect(await tokens.getKey(key)).toBeNull()
+    expect(await all()).toEqual({})
+  })
+
+  test('never longer than the token lives', async () => {
+    const { tokens, all } = open()
+    const token = await tokens.add({ owner_id: 'user-7', ttl: 0.3 })
+    await tokens.rotate(token.id, { grace: 100 })
+    expect(await tokens.getKey(token.key)).toEqual(token)
+    await passed(token.expires_at! + 1)
+    expect(await tokens.getKey(token.key)).toBeNull()
+    expect(await all()).toEqual({})
+  })
+
+  test('a use by the old key moves the end of the token, its own with it', async () => {
+    const { tokens } = open({ touchEvery: 0.001 })
+    const token = await tokens.add({ owner_id: 'user-7', idle: 0.5 })
+    const rotated = (await tokens.rotate(token.id, { grace: 100 }))!
+    // Far past the first end, by the old key alone.
+    while ((await redisNow()) < token.expires_at! + 100) {
+      expect(await tokens.getKey(token.key)).not.toBeNull()
+      await passed(await redisNow())
+    }
+    const used = (await tokens.getKey(rotated.key))!
+    expect(used.expires_at).toBeGreaterThan(token.expires_at!)
+  })
+
+  test('the old key is not free for another token meanwhile, and is afterwards', async () => {
+    const { tokens, all, spare } = open()
+    const token = await tokens.add({ owner_id: 'user-7' })
+    await tokens.rotate(token.id, { grace: 0.3 })
+    const before = await all()
+    const { id } = spare('user-7')
+    await expect(tokens.add({ owner_id: 'user-7', key: token.key, id })).rejects.toMatchObject({ code: 'TSKEYTAKEN' })
+    expect(await all()).toEqual(before)
+    await until(async () => (await tokens.getKey(token.key)) === null)
+    const other = await tokens.add({ owner_id: 'user-7', key: token.key, id })
+    expect(await tokens.del(token.id)).toBe(true)
+    expect(await tokens.getKey(token.key)).toEqual(other)
+  })
+})
+
+test('of many rotations at once exactly one answered key is the token’s own, and nothing of the others is left', async () => {
+  const { tokens, all } = open()
+  const token = await tokens.add({ owner_id: 'user-7' })
+  const rotated = await Promise.all(Array.from({ length: 50 }, () => tokens.rotate(token.id)))
+  const found = await Promise.all([token, ...rotated].map((rotation) => tokens.getKey(rotation!.key)))
+  expect(found.filter((token) => token !== null)).toHaveLength(1)
+  expect(Object.keys(await all())).toHaveLength(3)
+})
+
+test('keys are as long as the store says', async () => {
+  const { tokens } = open({ size: 40 })
+  const { id } = await tokens.add({ owner_id: 'user-7' })
+  expect((await tokens.rotate(id))!.key).toMatch(/^[\w-]{40}$/)
+})
+
+test('wrong arguments are refused and nothing is written', async () => {
+  const opened = open()
+  const { id } = await opened.tokens.add({ owner_id: 'user-7' })
+  const refused = (says: string, ...calls: unknown[][]): Promise<void> => refuses(opened, 'rotate', says, ...calls)
+  await refused('id must be a non-empty well-formed string', ...[...noText(), '\ud800'].map((wrong) => [wrong]))
+  await refused('options must be an object', ...noObject().map((wrong) => [id, wrong]))
+  await refused('options must be an object with nothing but grace', [id, { gracce: 5 }])
+  await refused('grace must be a number of seconds', ...[null, ...noSeconds()].map((grace) => [id, { grace }]))
+})
+
+test("what is none of the store's stays as it is", async () => {
+  const { tokens, all, spare, name } = open()
+  const redis = topology.redis()
+  const { key, id } = spare('user-7')
+  const fails = async (): Promise<void> => {
+    const before = await all()
+    await expect(tokens.rotate(id)).rejects.toMatchObject({ code: 'TSRECORD', name: 'TokenstoreError' })
+    expect(await all()).toEqual(before)
+  }
+  await redis.sadd(name('id', id), 'a')
+  await fails()
+  await topology.index(name('id', id), key)
+  await redis.hset(name('key', key), 'a', '1')
+  await fails()
+  await redis.del(name('key', key))
+  await redis.set(name('key', key), `{"owner_id":"user-7","attrs":{},"key":"${key}","id":"${id}"}`)
+  await fails()
+})

@@ -1,0 +1,69 @@
+import { closeAfterAll } from '../support'
+import { expectCarried, noObject, noText, open, passed, redisNow, refuses, topology, viaCallback } from './helper'
+import { valuesToCarry } from './hash-values'
+
+closeAfterAll()
+
+test('gives the value once', async () => {
+  const { tokens, all } = open()
+  for (const value of Object.values(valuesToCarry)) {
+    const hash = await tokens.makeHash(value)
+    expectCarried(await tokens.takeHash(hash), value)
+    expect(await tokens.takeHash(hash)).toBeNull()
+    expect(await tokens.getHash(hash)).toBeNull()
+  }
+  expect(await all()).toEqual({})
+})
+
+test('with a callback', async () => {
+  const { tokens } = open()
+  const hashes = [await tokens.makeHash(1), await tokens.makeHash(2)]
+  expect(await viaCallback((done) => tokens.takeHash(hashes[0]!, done))).toBe(1)
+  expect(await viaCallback((done) => tokens.takeHash(hashes[0]!, done))).toBeNull()
+  expect(await viaCallback((done) => tokens.takeHash(hashes[1]!, {}, done))).toBe(2)
+})
+
+test('of many callers at once, on several connections, exactly one gets it', async () => {
+  const { tokens, prefix } = open()
+  const others = [tokens, open({ prefix }).tokens, open({ prefix }).tokens]
+  for (let round = 0; round < 20; round++) {
+    const hash = await tokens.makeHash(round)
+    const taken = await Promise.all(others.flatMap((store) => [1, 2, 3, 4].map(() => store.takeHash(hash))))
+    expect(taken.filter((value) => value !== null)).toEqual([round])
+  }
+})
+
+test('null for a hash that finds nothing, and once the time is over', async () => {
+  const { tokens, all } = open()
+  const hash = await tokens.makeHash('a', 0.1)
+  for (const wrong of ['ABCDwxyz', 'x', '*', '\0', '\ud800', 'x'.repeat(100_000)]) {
+    expect(await tokens.takeHash(wrong)).toBeNull()
+  }
+  expect(await tokens.getHash(hash)).toBe('a')
+  await passed((await redisNow()) + 101)
+  expect(await tokens.takeHash(hash)).toBeNull()
+  expect(await all()).toEqual({})
+})
+
+test('wrong arguments are refused and nothing is written', async () => {
+  const opened = open()
+  const hash = await opened.tokens.makeHash('a')
+  await refuses(opened, 'takeHash', 'hash must be a non-empty string', ...noText().map((wrong) => [wrong]))
+  await refuses(opened, 'takeHash', 'options must be an object', ...noObject().map((wrong) => [hash, wrong]))
+})
+
+test("what is none of the store's stays as it is", async () => {
+  const { tokens, all, name } = open()
+  const redis = topology.redis()
+  const at = name('hash', 'ABCDwxyz')
+  for (const write of [
+    () => redis.sadd(at, 'a'),
+    ...['foo', '', 'nil', '{'].map((text) => () => redis.set(at, text))
+  ]) {
+    await redis.del(at)
+    await write()
+    const before = await all()
+    await expect(tokens.takeHash('ABCDwxyz')).rejects.toMatchObject({ code: 'TSRECORD', name: 'TokenstoreError' })
+    expect(await all()).toEqual(before)
+  }
+})

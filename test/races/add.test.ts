@@ -1,0 +1,56 @@
+import { KeyTakenError } from '../../src/main'
+import { audit, client, closeAfterAll } from '../support'
+import { contenders, inTwoCalls, isError, races, rounds, ROUNDS, values } from './race'
+
+closeAfterAll()
+
+const N = 6
+const keyOf = (round: number): string => String(round).padStart(24, 'k')
+
+test('of many adds that force one key exactly one wins, and the others write nothing', async () => {
+  const { prefix, stores } = await contenders(N)
+  const race = races(1)
+  const wins = new Array<number>(N).fill(0)
+  const run = async (round: number): Promise<void> => {
+    const key = keyOf(round)
+    const results = await race(
+      stores.map((tokens, i) => () => tokens.add({ owner_id: `user-${i}`, key, attrs: { round } }))
+    )
+    const winners = results.filter((result) => !isError(result))
+    expect(winners).toHaveLength(1)
+    expect(results.filter((result) => result instanceof KeyTakenError)).toHaveLength(N - 1)
+    expect(await stores[round % N]!.getKey(key)).toEqual(winners[0])
+    wins[results.indexOf(winners[0]!)]!++
+  }
+  await rounds(run, async () => expect(await audit(client(), prefix)).toEqual([]))
+  expect(Math.min(...wins)).toBeGreaterThan(0)
+  expect(await Promise.all(stores.map((tokens, i) => tokens.count(`user-${i}`)))).toEqual(wins)
+  expect(await stores[0]!.reset()).toBe(ROUNDS)
+})
+
+test('of many adds of one key and id all answer the one token', async () => {
+  const { prefix, stores } = await contenders(N)
+  const race = races(2)
+  await rounds(async (round) => {
+    const id = `01900000-0000-7000-8000-${String(round).padStart(12, '0')}`
+    const results = values(
+      await race(stores.map((tokens, i) => () => tokens.add({ owner_id: 'u', key: keyOf(round), id, attrs: { i } })))
+    )
+    expect(new Set(results.map((token) => JSON.stringify(token))).size).toBe(1)
+  })
+  expect(await stores[0]!.count('u')).toBe(ROUNDS)
+  expect(await audit(client(), prefix)).toEqual([])
+  expect(await stores[0]!.reset()).toBe(ROUNDS)
+})
+
+test('in two calls, more than one wins', async () => {
+  const { prefix } = await contenders(1)
+  const redis = client()
+  const name = `${prefix}:key:${keyOf(0)}`
+  const won = await inTwoCalls(
+    N,
+    () => redis.get(name),
+    async (held, i) => held === null && (await redis.set(name, String(i))) === 'OK'
+  )
+  expect(won.filter(Boolean).length).toBeGreaterThan(1)
+})

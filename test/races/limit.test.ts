@@ -1,0 +1,73 @@
+import { LimitError } from '../../src/main'
+import { audit, client, closeAfterAll } from '../support'
+import { contenders, inTwoCalls, isError, races, rounds, values } from './race'
+
+closeAfterAll()
+
+const N = 6
+const LIMIT = 3
+const lifetimes = [{}, { ttl: 60 }, { idle: 60 }, { ttl: 50, idle: 40 }]
+
+test('reject: never more than the limit, however many add at once', async () => {
+  const { prefix, stores } = await contenders(N)
+  const redis = client()
+  const race = races(6)
+  let held = 0
+  const run = async (round: number): Promise<void> => {
+    const owner_id = `user-${round}`
+    for (let n = 0; n < round % LIMIT; n++) await stores[0]!.add({ owner_id })
+    const results = await race(
+      stores.map((tokens, i) => () => tokens.add({ owner_id, limit: LIMIT, ...lifetimes[(round + i) % 4] }))
+    )
+    const added = results.filter((result) => !isError(result))
+    expect(added).toHaveLength(LIMIT - (round % LIMIT))
+    expect(results.filter((result) => result instanceof LimitError)).toHaveLength(N - added.length)
+    expect(await stores[0]!.count(owner_id)).toBe(LIMIT)
+    held += LIMIT
+  }
+  await rounds(run, async () => {
+    expect(await audit(redis, prefix)).toEqual([])
+    expect(await stores[0]!.reset()).toBe(held)
+    held = 0
+  })
+})
+
+test('evict: never more than the limit, and every token over it is named in one answer', async () => {
+  const { prefix, stores } = await contenders(N)
+  const redis = client()
+  const race = races(7)
+  let held = 0
+  const run = async (round: number): Promise<void> => {
+    const owner_id = `user-${round}`
+    const most: number[] = []
+    const watch = async (): Promise<{ id: string; evicted?: string[] }> => {
+      for (let n = 0; n < 4; n++) most.push(await redis.zcard(`${prefix}:tokens:${owner_id}`))
+      return { id: 'watch' }
+    }
+    const add = { owner_id, limit: LIMIT, onLimit: 'evict' } as const
+    const [, ...added] = values(
+      await race([watch, ...stores.map((tokens, i) => () => tokens.add({ ...add, ...lifetimes[(round + i) % 4] }))])
+    )
+    expect(Math.max(...most)).toBeLessThanOrEqual(LIMIT)
+    const evicted = added.flatMap((token) => token.evicted!)
+    expect(evicted).toHaveLength(N - LIMIT)
+    const left = (await stores[0]!.list(owner_id)).map(({ id }) => id)
+    expect([...evicted, ...left].sort()).toEqual(added.map(({ id }) => id).sort())
+    held += LIMIT
+  }
+  await rounds(run, async () => {
+    expect(await audit(redis, prefix)).toEqual([])
+    expect(await stores[0]!.reset()).toBe(held)
+    held = 0
+  })
+})
+
+test('in two calls, there are more than the limit', async () => {
+  const { stores } = await contenders(N)
+  await inTwoCalls(
+    N,
+    (i) => stores[i]!.count('user-7'),
+    async (live, i) => live < LIMIT && stores[i]!.add({ owner_id: 'user-7' })
+  )
+  expect(await stores[0]!.count('user-7')).toBeGreaterThan(LIMIT)
+})

@@ -1,0 +1,65 @@
+import type { Tokenstore } from '../../src/main'
+import type { Config } from '../../src/types'
+import { freshPrefix, random, store } from '../support'
+
+export const ROUNDS = 1000
+const AT_ONCE = 50
+
+export type Tokens = Tokenstore<Record<string, unknown>>
+
+/** Stores of one prefix, each on a connection of its own, so that Redis may take their calls in any order. */
+export async function contenders(n: number, config: Config = {}): Promise<{ prefix: string; stores: Tokens[] }> {
+  const prefix = freshPrefix()
+  const stores = Array.from({ length: n }, () => store<Record<string, unknown>>({ prefix, ...config }))
+  await Promise.all(stores.map((tokens) => tokens.count('nobody')))
+  return { prefix, stores }
+}
+
+/** Runs so many rounds, and between some of them, with none under way, a check of what they leave. */
+export async function rounds(run: (round: number) => Promise<void>, check?: () => Promise<void>): Promise<void> {
+  for (let first = 0; first < ROUNDS; first += AT_ONCE) {
+    await Promise.all(Array.from({ length: AT_ONCE }, (_, i) => run(first + i)))
+    if (first % 200 === 0) await check?.()
+  }
+  await check?.()
+}
+
+/** Of one kind of race: all calls are sent before any answer is read, in another order each time. */
+export function races(seed: number) {
+  const rng = random(seed)
+  return async <T>(calls: (() => Promise<T>)[]): Promise<(T | Error)[]> => {
+    const results: Promise<T | Error>[] = []
+    for (const i of shuffled(calls.length, rng)) results[i] = calls[i]!().catch((error: Error) => error)
+    return Promise.all(results)
+  }
+}
+
+/**
+ * What an operation is without a script: two calls, here with all contenders past the first before any begins the
+ * second. A property that this does not break is not one that a race test shows.
+ */
+export async function inTwoCalls<A, B>(
+  n: number,
+  look: (i: number) => Promise<A>,
+  act: (seen: A, i: number) => Promise<B>
+): Promise<B[]> {
+  const seen = await Promise.all(Array.from({ length: n }, (_, i) => look(i)))
+  return Promise.all(seen.map(act))
+}
+
+export const isError = (value: unknown): value is Error => value instanceof Error
+
+/** Fails with the first error among the results, which a race without losers must not have. */
+export function values<T>(results: (T | Error)[]): T[] {
+  for (const result of results) if (isError(result)) throw result
+  return results as T[]
+}
+
+function shuffled(n: number, rng: () => number): number[] {
+  const order = Array.from({ length: n }, (_, i) => i)
+  for (let i = n - 1; i > 0; i--) {
+    const j = Math.floor(rng() * (i + 1))
+    ;[order[i], order[j]] = [order[j]!, order[i]!]
+  }
+  return order
+}

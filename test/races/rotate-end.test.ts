@@ -1,0 +1,60 @@
+import { audit, client, closeAfterAll, names } from '../support'
+import { contenders, races, rounds, ROUNDS, values } from './race'
+
+closeAfterAll()
+
+const lifetimes = [{}, { ttl: 60 }, { idle: 60 }]
+
+test.each(['del', 'delOwner', 'delKey within a grace'])(
+  'after %s no key of a token that is rotated opens',
+  async (end) => {
+    const { prefix, stores } = await contenders(5)
+    const [ender, ...rotators] = stores
+    const race = races(10)
+    let before = 0
+    let after = 0
+    await rounds(async (round) => {
+      const owner_id = `user-${round}`
+      const { id, key } = await ender!.add({ owner_id, ...lifetimes[round % 3] })
+      const options = round % 2 || end.startsWith('delKey') ? { grace: 30 } : {}
+      const ends = {
+        del: () => ender!.del(id),
+        delOwner: () => ender!.delOwner(owner_id),
+        'delKey within a grace': () => ender!.delKey(key)
+      }[end]!
+      const [ended, ...rotated] = values(
+        await race<unknown>([ends, ...rotators.map((tokens) => () => tokens.rotate(id, options))])
+      )
+      expect(Number(ended)).toBe(1)
+      const answered = rotated.filter((token) => token !== null) as { key: string }[]
+      before += answered.length
+      after += rotators.length - answered.length
+      const keys = [key, ...answered.map((token) => token.key)]
+      expect(await Promise.all(keys.map((each) => ender!.getKey(each)))).toEqual(keys.map(() => null))
+      expect(await ender!.list(owner_id)).toEqual([])
+    })
+    expect(Math.min(before, after)).toBeGreaterThan(0)
+    expect(await names(client(), prefix)).toEqual({})
+  }
+)
+
+test('delKey of a key that rotate ends at the same time ends the token or finds nothing', async () => {
+  const { prefix, stores } = await contenders(4)
+  const [ender, ...rotators] = stores
+  const race = races(11)
+  let ended = 0
+  await rounds(async (round) => {
+    const { id, key } = await ender!.add({ owner_id: `user-${round % 7}`, ...lifetimes[round % 3] })
+    const [found, ...rotated] = values(
+      await race<unknown>([() => ender!.delKey(key), ...rotators.map((tokens) => () => tokens.rotate(id))])
+    )
+    // Rotates that come before delKey make its key unknown; after it there is nothing to rotate.
+    expect(rotated.filter((token) => token === null)).toHaveLength(found ? rotators.length : 0)
+    expect(await ender!.getKey(key)).toBeNull()
+    expect((await ender!.get(id)) === null).toBe(found)
+    ended += Number(found)
+  })
+  expect(ended).toBeGreaterThan(0)
+  expect(await audit(client(), prefix)).toEqual([])
+  expect(await ender!.reset()).toBe(ROUNDS - ended)
+})

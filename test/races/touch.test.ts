@@ -1,0 +1,114 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Token } from '../../src/main'
+import { audit, client, closeAfterAll, keyspace, names } from '../support'
+import { contenders, races, ROUNDS, values, type Tokens } from './race'
+
+closeAfterAll()
+
+// Uses that are written: each moves the end, since more than touchEvery has gone by.
+const idle = { idle: 60, touchEvery: 0.001 }
+const BATCH = 50
+
+interface Idler {
+  token: Token
+  /** A key that reads the token within a grace, or its own. */
+  old: string
+  round: number
+}
+
+/** Runs so many rounds on tokens that a use moves, of a few owners or of one each. */
+async function idlers(
+  tokens: Tokens,
+  { owners = 5, grace }: { owners?: number; grace?: number },
+  run: (idler: Idler) => Promise<void>,
+  check: () => Promise<void>
+): Promise<void> {
+  for (let first = 0; first < ROUNDS; first += BATCH) {
+    const batch = await Promise.all(
+      Array.from({ length: BATCH }, async (_, i) => {
+        const token = await tokens.add({ owner_id: `user-${i % owners}`, ...(i % 3 ? {} : { ttl: 300 }) })
+        const old = token.key
+        if (grace) token.key = (await tokens.rotate(token.id, { grace }))!.key
+        return { token, old, round: first + i }
+      })
+    )
+    await sleep(2)
+    await Promise.all(batch.map(run))
+    await check()
+  }
+}
+
+test.each([
+  ['del', undefined],
+  ['delKey', undefined],
+  ['delOwner', undefined],
+  ['del', 30]
+] as const)('a use never revives a token that %s ended (grace: %s)', async (end, grace) => {
+  const { prefix, stores } = await contenders(6, idle)
+  const redis = client()
+  const [ender, ...users] = stores
+  const race = races(12)
+  const seen = { moved: 0, ended: 0 }
+  const run = async ({ token, old, round }: Idler): Promise<void> => {
+    const ends = async (): Promise<unknown> => {
+      const ended = await {
+        del: () => ender!.del(token.id),
+        delKey: () => ender!.delKey(token.key),
+        delOwner: () => ender!.delOwner(token.owner_id)
+      }[end]()
+      expect(Number(ended)).toBe(1)
+      return ender!.getKey(token.key) // sent while uses may still be under way
+    }
+    const [left, ...used] = values(
+      await race<unknown>([ends, ...users.map((tokens, i) => () => tokens.getKey(i % 2 ? token.key : old))])
+    )
+    expect(left).toBeNull()
+    for (const found of used as (Token | null)[]) {
+      if (found === null) seen.ended++
+      else if (found.expires_at! > token.expires_at!) seen.moved++
+    }
+    expect(await users[round % users.length]!.get(token.id)).toBeNull()
+  }
+  const owners = end === 'delOwner' ? BATCH : 5
+  await idlers(ender!, { owners, grace }, run, async () => expect(await names(redis, prefix)).toEqual({}))
+  expect(Math.min(seen.moved, seen.ended)).toBeGreaterThan(0)
+})
+
+test('uses beside rotates move the end of the one token there is', async () => {
+  const { prefix, stores } = await contenders(6, idle)
+  const redis = client()
+  const race = races(13)
+  let moved = 0
+  const run = async ({ token, round }: Idler): Promise<void> => {
+    const graced = round % 2 === 1
+    const results = values(
+      await race(
+        stores.map(
+          (tokens, i) => () => (i % 2 ? tokens.rotate(token.id, graced ? { grace: 30 } : {}) : tokens.getKey(token.key))
+        )
+      )
+    )
+    const last = (await stores[round % 6]!.get(token.id))!
+    expect(last.expires_at).toBe(Math.max(...results.flatMap((found) => (found ? [found.expires_at!] : []))))
+    const old = await stores[0]!.getKey(token.key, { touch: false })
+    expect(old).toEqual(graced ? expect.objectContaining({ id: token.id, expires_at: last.expires_at }) : null)
+    if (last.expires_at! > token.expires_at!) moved++
+  }
+  await idlers(stores[0]!, {}, run, async () => {
+    // Half of the tokens have three more keys within their grace.
+    expect(Object.keys(await keyspace(redis, prefix))).toHaveLength(2 * BATCH + (3 * BATCH) / 2 + 5)
+    expect(await audit(redis, prefix)).toEqual([])
+    expect(await stores[0]!.reset()).toBe(BATCH)
+  })
+  expect(moved).toBeGreaterThan(0)
+})
+
+test('in two calls, a use revives a token', async () => {
+  const { prefix, stores } = await contenders(1, idle)
+  const redis = client()
+  const { id, key } = await stores[0]!.add({ owner_id: 'user-7' })
+  const record = await redis.get(`${prefix}:key:${key}`)
+  expect(await stores[0]!.del(id)).toBe(true)
+  await redis.set(`${prefix}:key:${key}`, record!, 'PX', 60_000)
+  expect(await stores[0]!.getKey(key)).not.toBeNull()
+})

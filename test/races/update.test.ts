@@ -1,0 +1,79 @@
+import { audit, client, closeAfterAll, names, store } from '../support'
+import { contenders, inTwoCalls, races, rounds, ROUNDS, values } from './race'
+
+closeAfterAll()
+
+const N = 4
+
+test('concurrent updates are all applied, over several stores', async () => {
+  const { prefix, stores } = await contenders(N)
+  const race = races(14)
+  let runs = 0
+  const counters = Array.from({ length: ROUNDS }, async (_, round) => {
+    const { id, key } = await stores[0]!.add({ owner_id: `user-${round % 20}`, attrs: { n: 0, by: [] } })
+    const results = values(
+      await race(
+        stores.map(
+          (tokens, i) => () =>
+            tokens.update(id, async ({ n, by }) => {
+              runs++
+              if (i === 0) await Promise.resolve()
+              return { n: Number(n) + 1, by: [...(by as number[]), i] }
+            })
+        )
+      )
+    )
+    expect(results.map((token) => token!.attrs.n).sort()).toEqual([1, 2, 3, 4])
+    const { attrs } = (await stores[0]!.getKey(key))!
+    expect(attrs.n).toBe(N)
+    expect((attrs.by as number[]).toSorted()).toEqual([0, 1, 2, 3])
+  })
+  await Promise.all(counters)
+  expect(runs).toBeGreaterThan(N * ROUNDS) // some met, and ran again
+  expect(await audit(client(), prefix)).toEqual([])
+})
+
+test('many updates of one token at once are all applied', async () => {
+  const { prefix, stores } = await contenders(N)
+  const { id } = await stores[0]!.add({ owner_id: 'user-7', attrs: { n: 0 } })
+  for (let round = 0; round < ROUNDS / 50; round++) {
+    await Promise.all(
+      Array.from({ length: 50 }, (_, i) => stores[i % N]!.update(id, ({ n }) => ({ n: Number(n) + 1 })))
+    )
+  }
+  expect((await stores[0]!.get(id))!.attrs).toEqual({ n: ROUNDS })
+  expect(await audit(client(), prefix)).toEqual([])
+})
+
+test('an update beside del is applied before it or answers null, and never revives', async () => {
+  const { prefix, stores } = await contenders(N)
+  const [deleter, ...updaters] = stores
+  const race = races(15)
+  const seen = { applied: 0, ended: 0 }
+  await rounds(async (round) => {
+    const { id, key } = await deleter!.add({ owner_id: 'user-7', attrs: { n: 0 } })
+    const wait = round % 2 ? (): Promise<unknown> => deleter!.get(id) : (): Promise<unknown> => Promise.resolve()
+    const [ended, ...updated] = values(
+      await race<unknown>([
+        () => wait().then(() => deleter!.del(id)),
+        ...updaters.map((tokens) => () => tokens.update(id, ({ n }) => ({ n: Number(n) + 1 })))
+      ])
+    )
+    expect(ended).toBe(true)
+    for (const token of updated) seen[token === null ? 'ended' : 'applied']++
+    expect(await deleter!.getKey(key)).toBeNull()
+  })
+  expect(Math.min(seen.applied, seen.ended)).toBeGreaterThan(0)
+  expect(await names(client(), prefix)).toEqual({})
+})
+
+test('in two calls, an update is lost', async () => {
+  const tokens = store<{ n: number }>()
+  const { id } = await tokens.add({ owner_id: 'user-7', attrs: { n: 0 } })
+  await inTwoCalls(
+    N,
+    () => tokens.get(id),
+    (seen) => tokens.set(id, { n: seen!.attrs.n + 1 })
+  )
+  expect((await tokens.get(id))!.attrs.n).toBeLessThan(N)
+})

@@ -1,0 +1,202 @@
+import { client, closeAfterAll, until } from '../support'
+import { HASHES, NOT_JSON, strayTypes, VALUES } from './cases'
+import { type Arg, bytes, id, expectState, Root, type State } from './root'
+
+closeAfterAll()
+const redis = client()
+
+const HOUR = 3_600_000
+
+/** The end of a name, which must be `ms` from when `work` ran. */
+async function endOf(root: Root, name: string, ms: number, work: () => Promise<unknown>): Promise<number> {
+  const earliest = await root.now()
+  await work()
+  const { end } = (await root.state())[name]!
+  expect(end).toBeGreaterThanOrEqual(earliest + ms)
+  expect(end).toBeLessThanOrEqual((await root.now()) + ms)
+  return end!
+}
+
+test.each([1000, HOUR, 9999999999999])('keeps a value under a hash for %d ms', async (ms) => {
+  const root = new Root(redis)
+  const name = `${root.name}:hash:abc`
+  const end = await endOf(root, name, ms, async () => expect(await root.run('makehash', 'abc', '{"a":1}', ms)).toBe(1))
+  expectState(await root.state(), { [name]: { type: 'string', value: '{"a":1}', end } })
+})
+
+test('the shortest time: soon nothing is left', async () => {
+  const root = new Root(redis)
+  await root.run('makehash', 'a', '1', 1)
+  await root.run('makehash', 'b', '1', 30, 'REPLACES', 'n')
+  await until(async () => Object.keys(await root.state()).length === 0)
+})
+
+test.each(VALUES)('values are kept byte for byte: %s', async (_, value) => {
+  const root = new Root(redis)
+  expect(await root.run('makehash', 'abc', value, HOUR)).toBe(1)
+  expect((await root.state())[`${root.name}:hash:abc`]!.value).toBe(bytes(value))
+})
+
+test.each(HASHES)('a hash of %s', async (_, hash) => {
+  const root = new Root(redis)
+  expect(await root.run('makehash', hash, '1', HOUR)).toBe(1)
+  expect(await root.state()).toMatchObject({ [bytes(root.at('hash', hash))]: { value: '1' } })
+})
+
+test('a hash that is taken: 0, and nothing written', async () => {
+  const root = new Root(redis)
+  await root.run('makehash', 'abc', '1', HOUR)
+  await root.run('makehash', 'def', '2', HOUR, 'REPLACES', 'n')
+  await root.unchanged(async () => {
+    expect(await root.run('makehash', 'abc', '1', HOUR)).toBe(0)
+    expect(await root.run('makehash', 'abc', '3', HOUR, 'REPLACES', 'n')).toBe(0)
+    expect(await root.run('makehash', 'def', '3', HOUR, 'REPLACES', 'n')).toBe(0)
+  })
+})
+
+test.each(strayTypes())('a hash taken by a %s: 0, and nothing written', async (_, put) => {
+  const root = new Root(redis)
+  await put(redis, root.at('hash', 'abc'))
+  await root.unchanged(async () => {
+    expect(await root.run('makehash', 'abc', '1', HOUR)).toBe(0)
+    expect(await root.run('makehash', 'abc', '1', HOUR, 'REPLACES', 'n')).toBe(0)
+  })
+})
+
+test.each<[string, (root: Root) => Promise<unknown>]>([
+  ['taken', (root) => root.run('takehash', 'abc')],
+  ['deleted', (root) => root.run('delhash', 'abc')],
+  ['expired', (root) => root.later(HOUR + 1)],
+  ['reset', (root) => root.run('reset', 'hash:abc')]
+])('a hash that was %s is free', async (_, end) => {
+  const root = new Root(redis)
+  await root.run('makehash', 'abc', '1', HOUR)
+  await end(root)
+  expect(await root.run('makehash', 'abc', '2', HOUR)).toBe(1)
+})
+
+describe('REPLACES', () => {
+  const entries = (root: Root, hash: string, value: string, name: string, end: number): State => ({
+    [bytes(root.at('hash', hash))]: { type: 'string', value, end },
+    [bytes(root.at('latest', name))]: { type: 'string', value: hash, end }
+  })
+
+  test('the newest of a name ends the one before, whatever its time', async () => {
+    const root = new Root(redis)
+    await root.run('makehash', 'other', '0', 9 * HOUR, 'REPLACES', 'm')
+    await root.run('makehash', 'plain', '0', 9 * HOUR)
+    const others = await root.state()
+    for (const [hash, ms] of [
+      ['first', 2 * HOUR],
+      ['second', HOUR],
+      ['third', 3 * HOUR]
+    ] as const) {
+      const end = await endOf(root, `${root.name}:hash:${hash}`, ms, async () =>
+        expect(await root.run('makehash', hash, '1', ms, 'REPLACES', 'n')).toBe(1)
+      )
+      expectState(await root.state(), { ...others, ...entries(root, hash, '1', 'n', end) })
+    }
+  })
+
+  test.each<[string, (root: Root) => Promise<unknown>]>([
+    ['taken', (root) => root.run('takehash', 'first')],
+    ['deleted', (root) => root.run('delhash', 'first')],
+    ['lost', (root) => redis.del(root.at('hash', 'first'))],
+    ['expired', (root) => root.later(HOUR + 1)]
+  ])('the one before was %s', async (_, end) => {
+    const root = new Root(redis)
+    await root.run('makehash', 'first', '1', HOUR, 'REPLACES', 'n')
+    await end(root)
+    const till = await endOf(root, `${root.name}:hash:second`, HOUR, () =>
+      root.run('makehash', 'second', '2', HOUR, 'REPLACES', 'n')
+    )
+    expectState(await root.state(), entries(root, 'second', '2', 'n', till))
+  })
+
+  test('the same hash again after it was taken', async () => {
+    const root = new Root(redis)
+    await root.run('makehash', 'abc', '1', HOUR, 'REPLACES', 'n')
+    await root.run('takehash', 'abc')
+    const end = await endOf(root, `${root.name}:hash:abc`, 2 * HOUR, () =>
+      root.run('makehash', 'abc', '2', 2 * HOUR, 'REPLACES', 'n')
+    )
+    expectState(await root.state(), entries(root, 'abc', '2', 'n', end))
+  })
+
+  test.each<[string, Arg]>([
+    ['colons', 'reset:user-7'],
+    ['globs', '*'],
+    ['braces', '{n}'],
+    ['bytes that are not UTF-8', Buffer.from([0, 0xff])],
+    ['5 kB', 'n'.repeat(5000)],
+    ['the word itself', 'REPLACES']
+  ])('a name of %s', async (_, name) => {
+    const root = new Root(redis)
+    await root.run('makehash', 'first', '1', HOUR, 'REPLACES', name)
+    await root.run('makehash', 'second', '2', HOUR, 'REPLACES', name)
+    expect(Object.keys(await root.state()).sort()).toEqual(
+      [bytes(root.at('hash', 'second')), bytes(root.at('latest', name))].sort()
+    )
+  })
+})
+
+test('tokens and hashes of the same name do not meet', async () => {
+  const root = new Root(redis)
+  await root.run('add', 'abc', id(1), 'abc', '{}')
+  const before = await root.state()
+  expect(await root.run('makehash', 'abc', '1', HOUR, 'REPLACES', 'abc')).toBe(1)
+  expect(await root.state()).toMatchObject(before)
+  expect(Object.keys(await root.state())).toHaveLength(5)
+})
+
+describe('TSBADARG', () => {
+  const ready = async (): Promise<Root> => {
+    const root = new Root(redis)
+    await root.run('makehash', 'first', '1', HOUR, 'REPLACES', 'n')
+    return root
+  }
+
+  test('any other number of KEYS or arguments, and empty or long ones', async () => {
+    const root = await ready()
+    await root.refusesOtherCounts('makehash', ['abc', '1', HOUR])
+    await root.refusesOtherCounts('makehash', ['abc', '1', HOUR], ['REPLACES'])
+    await root.refusesOtherCounts('makehash', ['abc', '1', HOUR], ['REPLACES', 'n', 'surplus'])
+    await root.refusesOtherCounts('makehash', ['abc', '1', HOUR], ['REPLACES', 'n', 'REPLACES', 'm'])
+    await root.refuses('TSBADARG', 'makehash', '', '1', HOUR)
+    await root.refuses('TSBADARG', 'makehash', 'h'.repeat(257), '1', HOUR)
+    await root.refuses('TSBADARG', 'makehash', 'abc', '1', HOUR, 'REPLACES', '')
+  })
+
+  test.each(NOT_JSON)('a value %j, which is no JSON text', async (bad) => {
+    const root = await ready()
+    await root.refuses('TSBADARG', 'makehash', 'abc', bad, HOUR)
+    await root.refuses('TSBADARG', 'makehash', 'first', bad, HOUR, 'REPLACES', 'n')
+  })
+
+  const numbers = ['', '0', '01', '-1', '+1', '1.5', '1e3', '0x10', ' 1', '1\n', 'inf', 'nan', 'x', '10000000000000']
+  test.each(numbers)('ttl_ms %j', async (bad) => {
+    const root = await ready()
+    await root.refuses('TSBADARG', 'makehash', 'abc', '1', bad)
+    await root.refuses('TSBADARG', 'makehash', 'abc', '1', bad, 'REPLACES', 'n')
+  })
+
+  test.each(['replaces', '', 'NX', '5'])('%j instead of REPLACES', async (word) =>
+    (await ready()).refuses('TSBADARG', 'makehash', 'abc', '1', HOUR, word, 'n')
+  )
+})
+
+test.each(strayTypes('string'))('TSRECORD: a %s where the newest of a name belongs', async (_, put) => {
+  const root = new Root(redis)
+  await put(redis, root.at('latest', 'n'))
+  await root.refuses('TSRECORD', 'makehash', 'abc', '1', HOUR, 'REPLACES', 'n')
+  expect(await root.run('makehash', 'abc', '1', HOUR, 'REPLACES', 'm')).toBe(1)
+})
+
+test('neighbours are neither read nor written, not even one with the name of the root', async () => {
+  const root = new Root(redis)
+  for (const name of ['', ':', ':hash:', '2:hash:abc']) await redis.set(root.name + name, 'a neighbour')
+  const before = await root.state()
+  expect(await root.run('makehash', 'abc', '1', HOUR)).toBe(1)
+  expect(await root.run('makehash', 'def', '1', HOUR, 'REPLACES', 'n')).toBe(1)
+  expect(await root.state()).toMatchObject(before)
+})

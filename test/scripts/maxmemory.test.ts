@@ -1,0 +1,133 @@
+import type { Redis } from 'ioredis'
+import { startRedis, type RedisServer } from '../../scripts/redis-server'
+import { client, closeAfterAll } from '../support'
+import { type Arg, id, key, Root } from './root'
+
+// Redis without memory or without the right to write: a script happens whole, or not at all.
+
+const HOUR = 3_600_000
+
+let server: RedisServer
+let redis: Redis
+beforeAll(async () => {
+  server = await startRedis(['--maxmemory-policy', 'noeviction'])
+  redis = client({}, server.url)
+})
+afterAll(() => server.stop())
+closeAfterAll()
+
+/** Owner o with 1 (never ends), 2 (one key within its grace) and 3 (IDLE, due to be touched); hashes. */
+async function filled(): Promise<Root> {
+  const root = new Root(redis)
+  await root.issue(1, 'o', '{"a":1}')
+  await root.issue(2, 'o', '{}', 'TTL', HOUR)
+  await root.run('rotate', id(2), key(12), 'GRACE', HOUR)
+  await root.issue(3, 'o', '{}', 'IDLE', HOUR, 'EVERY', 1)
+  await root.later(HOUR / 2)
+  await root.run('makehash', 'abc', '1', HOUR)
+  await root.run('makehash', 'def', '2', HOUR, 'REPLACES', 'n')
+  return root
+}
+
+async function refusal(root: Root, script: string, ...args: Arg[]): Promise<string> {
+  return root.unchanged(() =>
+    root.run(script, ...args).then(
+      (reply) => `no error but ${JSON.stringify(reply)}`,
+      (error: Error) => error.message
+    )
+  )
+}
+
+const GROWING: [string, string, Arg[]][] = [
+  ['add', 'add', [key(9), id(9), 'o', '{}']],
+  ['add with a lifetime', 'add', [key(9), id(9), 'p', '{}', 'TTL', HOUR, 'IDLE', HOUR]],
+  ['add that would evict', 'add', [key(9), id(9), 'o', '{}', 'LIMIT', 1, 'EVICT']],
+  ['set', 'set', [id(1), '{}']],
+  ['set IF', 'set', [id(1), '{}', 'IF', '{"a":1}']],
+  ['rotate', 'rotate', [id(1), key(9)]],
+  ['rotate with GRACE', 'rotate', [id(2), key(9), 'GRACE', HOUR]],
+  ['makehash', 'makehash', ['ghi', '1', HOUR]],
+  ['makehash REPLACES', 'makehash', ['ghi', '1', HOUR, 'REPLACES', 'n']]
+]
+
+const SHRINKING: [string, string, Arg[], unknown, string[]][] = [
+  ['del', 'del', [id(2)], 1, [key(1), key(3)]],
+  ['delkey', 'delkey', [key(1)], 1, [key(12), key(2), key(3)]],
+  ['delkey by an old key', 'delkey', [key(2)], 1, [key(1), key(3)]],
+  ['delowner', 'delowner', ['o'], 3, []],
+  ['delowner EXCEPT', 'delowner', ['o', 'EXCEPT', id(2)], 2, [key(12), key(2)]],
+  ['delhash', 'delhash', ['abc'], 1, [key(1), key(12), key(2), key(3)]],
+  ['takehash', 'takehash', ['def'], '2', [key(1), key(12), key(2), key(3)]],
+  ['reset', 'reset', ['tokens:o', 'hash:abc'], [3, 1, 0], []]
+]
+
+describe('at maxmemory', () => {
+  beforeEach(() => redis.config('SET', 'maxmemory', '0'))
+  afterAll(() => redis.config('SET', 'maxmemory', '0'))
+  const full = (): Promise<unknown> => redis.config('SET', 'maxmemory', '1')
+
+  test.each(GROWING)('%s is refused, and nothing is written', async (_, script, args) => {
+    const root = await filled()
+    await full()
+    expect(await refusal(root, script, ...args)).toMatch(/^OOM /)
+    await redis.config('SET', 'maxmemory', '0')
+    expect(await root.run(script, ...args)).toBeTruthy()
+    expect(await root.faults()).toEqual([])
+  })
+
+  test.each(SHRINKING)('%s works', async (_, script, args, reply, keys) => {
+    const root = await filled()
+    await full()
+    expect(await root.run(script, ...args)).toEqual(reply)
+    const state = Object.keys(await root.state())
+    expect(state.filter((name) => name.includes(':key:'))).toEqual(keys.map((k) => `${root.name}:key:${k}`))
+    expect(await root.faults()).toEqual([])
+  })
+
+  test('list works, and drops what Redis evicted', async () => {
+    const root = await filled()
+    await redis.del(root.at('key', key(1)))
+    await full()
+    expect(await root.run('list', 'o')).toHaveLength(1 + 2 * 3)
+    expect(await redis.zcard(root.at('tokens', 'o'))).toBe(2)
+    expect(await root.faults()).toEqual([])
+  })
+})
+
+/** What must be answered although nothing can be written. */
+async function reads(root: Root): Promise<void> {
+  await root.unchanged(async () => {
+    const keys = [1, 12, 2, 3, 9].map(key)
+    const peeked = (await root.run('getkey', 'PEEK', ...keys)) as unknown[]
+    expect(peeked).toMatchObject([{}, 0, {}, {}, peeked[2], peeked[3], {}, {}, null, 0])
+    expect(await root.run('getkey', 'TOUCH', ...keys)).toEqual(peeked)
+    for (const [i, one] of keys.entries()) {
+      expect(await root.run('getkey', 'TOUCH', one)).toEqual(peeked.slice(2 * i, 2 * i + 2))
+    }
+    expect(await root.run('get', id(3))).toEqual([key(3), peeked[6], peeked[7]])
+    expect(await root.run('list', 'o')).toHaveLength(1 + 3 * 3)
+    expect(await root.run('count', 'o')).toBe(3)
+    expect(await root.run('gethash', 'def')).toBe('2')
+    expect(await root.run('add', key(1), id(1), 'o', '{}')).toEqual([key(1), peeked[0], 0]) // a retry
+  })
+}
+
+test('what only reads is answered at maxmemory, TOUCH too', async () => {
+  const root = await filled()
+  await redis.config('SET', 'maxmemory', '1')
+  await reads(root)
+  await redis.config('SET', 'maxmemory', '0')
+  expect(await root.run('getkey', 'TOUCH', key(3))).not.toEqual(await root.run('getkey', 'PEEK', key(1)))
+})
+
+describe('on a replica', () => {
+  afterEach(() => redis.replicaof('NO', 'ONE'))
+
+  test('what only reads is answered, TOUCH too; what writes is refused', async () => {
+    const root = await filled()
+    await redis.replicaof('127.0.0.1', '1') // no master is there
+    await reads(root)
+    const writing = [...GROWING, ...SHRINKING].map(([what, script, args]) => [what, script, args] as const)
+    for (const [, script, args] of writing) expect(await refusal(root, script, ...args)).toMatch(/^READONLY /)
+  })
+})
