@@ -67,19 +67,15 @@ export class Connection {
     }
   }
 
-  get isCluster(): boolean {
-    return this.#client.isCluster === true
-  }
-
   /** What ioredis puts before every key; SCAN patterns and replies it leaves alone. */
   get keyPrefix(): string {
-    return this.#client.options.keyPrefix ?? ''
+    return keyPrefixOf(this.#client)
   }
 
   /** The servers that hold names: the one, or every master of a cluster. */
   nodes(): Node[] {
     const client = this.#client as unknown as Node & { nodes(role: 'master'): Node[] }
-    return this.isCluster ? client.nodes('master') : [client]
+    return isCluster(this.#client) ? client.nodes('master') : [client]
   }
 
   /**
@@ -158,6 +154,7 @@ export class Connection {
 
   async #close(): Promise<void> {
     this.#stopListening?.()
+    this.#stopListening = undefined
     for (const call of [...this.#waiting]) call.fail(closed('a call'))
     if (!this.#owned) return
     if (this.#client.status === 'ready') {
@@ -176,32 +173,56 @@ export class Connection {
     }
     this.#waiting.add(call)
     if (this.#client.status === 'wait') this.#client.connect().catch(() => {})
-    this.#stopListening ??= this.#listen()
-  }
-
-  #listen(): () => void {
-    const onReady = (): void => {
-      if (this.#client.status !== 'ready') return
-      this.#stopListening?.()
-      for (const call of [...this.#waiting]) call.send()
-    }
-    const onEnd = (): void => {
-      this.#stopListening?.()
-      const error = errorOf('TSUNAVAILABLE', 'no connection to Redis: the client was closed')
-      for (const call of [...this.#waiting]) call.fail(error)
-    }
-    this.#client.on('ready', onReady)
-    this.#client.on('end', onEnd)
-    return () => {
-      this.#client.off('ready', onReady)
-      this.#client.off('end', onEnd)
+    this.#stopListening ??= onceDecided(this.#client, () => {
       this.#stopListening = undefined
+      const error = errorOf('TSUNAVAILABLE', 'no connection to Redis: the client was closed')
+      for (const call of [...this.#waiting]) {
+        if (this.#client.status === 'ready') call.send()
+        else call.fail(error)
+      }
+    })
+  }
+}
+
+const undecided = new WeakMap<RedisClient, { callbacks: Set<() => void>; stop(): void }>()
+
+/** Calls back once, when the client is ready or given up. One pair of listeners serves all stores that share it. */
+function onceDecided(client: RedisClient, callback: () => void): () => void {
+  let waiting = undecided.get(client)
+  if (!waiting) {
+    const callbacks = new Set<() => void>()
+    const decide = (): void => {
+      if (client.status !== 'ready' && client.status !== 'end') return
+      stop()
+      for (const each of callbacks) each()
     }
+    const stop = (): void => {
+      client.off('ready', decide)
+      client.off('end', decide)
+      undecided.delete(client)
+    }
+    undecided.set(client, (waiting = { callbacks, stop }))
+    client.on('ready', decide)
+    client.on('end', decide)
+  }
+  const { callbacks, stop } = waiting
+  callbacks.add(callback)
+  return () => {
+    if (callbacks.delete(callback) && callbacks.size === 0) stop()
   }
 }
 
 function closed(operation: string): TokenstoreError {
   return errorOf('TSCLOSED', `${operation}: the store was closed by quit()`)
+}
+
+export function isCluster(redis: RedisClient | RedisOptions | string): boolean {
+  return isClient(redis) && redis.isCluster === true
+}
+
+export function keyPrefixOf(redis: RedisClient | RedisOptions | string): string {
+  if (typeof redis === 'string') return ''
+  return (isClient(redis) ? redis.options.keyPrefix : redis.keyPrefix) ?? ''
 }
 
 function isClient(redis: RedisClient | RedisOptions | string): redis is RedisClient {

@@ -6,7 +6,7 @@ import * as check from './check'
 import { ConflictError, TokenstoreError } from './errors'
 import { partitioned, singleRoot, type Layout } from './layout'
 import { attrsText, decode, parse, triples, type Triple } from './record'
-import { Connection } from './redis'
+import { Connection, isCluster, keyPrefixOf } from './redis'
 import type { AddedToken, Callback, Config, NewToken, Page, StoredToken, Token } from './types'
 
 // A hash is drawn again when it is taken; with the default size that never happens, with hashSize 1 it soon does.
@@ -94,12 +94,12 @@ export class Store<Attrs extends object, Digest extends boolean> {
     this.#replicas = check.integer('replicas', config.replicas ?? 0, 0, 100)
     check.integer('timeout', timeout, 1, 2 ** 31 - 1)
     check.boolean('batch', batch)
-    if (typeof redis === 'string' ? !/^rediss?:\/\//.test(redis) : typeof redis !== 'object' || redis === null) {
-      check.fail('redis', 'ioredis options, a redis:// or rediss:// URL, or an ioredis client')
-    }
+    const url = typeof redis === 'string' && /^rediss?:\/\//.test(redis)
+    const object = typeof redis === 'object' && redis !== null && !Array.isArray(redis)
+    if (!url && !object) check.fail('redis', 'ioredis options, a redis:// or rediss:// URL, or an ioredis client')
+    this.#layout = this.#layoutOf(prefix, redis, config.partitioned)
     this.#connection = new Connection(redis, timeout)
     this.#reader = new KeyReader(this.#connection, batch)
-    this.#layout = this.#layoutOf(prefix, config.partitioned)
   }
 
   add(token: NewToken<Attrs>, callback: Callback<AddedToken<Attrs>>): void
@@ -400,14 +400,14 @@ export class Store<Attrs extends object, Digest extends boolean> {
     return removed
   }
 
-  #layoutOf(prefix: string, wanted: boolean | undefined): Layout {
-    const whole = this.#connection.keyPrefix + prefix
-    const { isCluster } = this.#connection
+  #layoutOf(prefix: string, redis: NonNullable<Config['redis']>, wanted: boolean | undefined): Layout {
+    const whole = keyPrefixOf(redis) + prefix
+    const cluster = isCluster(redis)
     // What Redis Cluster takes for a hash tag: what stands between the first brace and the next closing one.
     const tagged = /^[^{]*\{[^}]+\}/.test(whole)
-    const spread = wanted === undefined ? isCluster && !tagged : check.boolean('partitioned', wanted)
+    const spread = wanted === undefined ? cluster && !tagged : check.boolean('partitioned', wanted)
     if (spread && whole.includes('{')) check.fail('prefix', 'free of braces when the store is partitioned')
-    if (!spread && isCluster && !tagged) check.fail('prefix', 'one with a hash tag, such as {token}, on a cluster')
+    if (!spread && cluster && !tagged) check.fail('prefix', 'one with a hash tag, such as {token}, on a cluster')
     if (spread && this.#hashSize < 4) check.fail('hashSize', 'at least 4 when the store is partitioned')
     return spread ? partitioned(prefix) : singleRoot(prefix)
   }

@@ -30,14 +30,14 @@ afterAll(() => {
   for (const redis of opened) redis.disconnect()
 })
 
-function open(config?: Config): ReturnType<typeof Tokenstore> {
+function open(config?: Config): Tokenstore {
   const store = Tokenstore(config)
   stores.push(store)
   return store
 }
 
 /** What a store does first and last of all: its token is found under the names said, on the server of the tests. */
-async function worksUnder(tokens: ReturnType<typeof Tokenstore>, root: string, redis = client()): Promise<void> {
+async function worksUnder(tokens: Tokenstore, root: string, redis = client()): Promise<void> {
   const token = await tokens.add({ owner_id: 'user-7' })
   expect(Object.keys(await keyspace(redis, root)).sort()).toEqual(
     [`${root}:id:${token.id}`, `${root}:key:${token.key}`, `${root}:tokens:user-7`].sort()

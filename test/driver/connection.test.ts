@@ -14,7 +14,7 @@ afterEach(async () => {
   for (const close of closers.splice(0).reverse()) await close()
 })
 
-function open(config: Config): ReturnType<typeof Tokenstore> {
+function open(config: Config): Tokenstore {
   const tokens = Tokenstore({ prefix: freshPrefix(), timeout: 300, ...config })
   closers.push(() => tokens.quit())
   return tokens
@@ -43,7 +43,7 @@ async function deadPort(): Promise<number> {
 }
 
 /** Every method, with arguments that find something when they may. */
-function everyCall(tokens: ReturnType<typeof Tokenstore>): Record<string, () => Promise<unknown>> {
+function everyCall(tokens: Tokenstore): Record<string, () => Promise<unknown>> {
   const key = 'k'.repeat(24)
   return {
     add: () => tokens.add({ owner_id: 'user-7', key }),
@@ -68,7 +68,7 @@ function everyCall(tokens: ReturnType<typeof Tokenstore>): Record<string, () => 
 }
 
 /** All calls at once reject within the timeout (and what a busy machine adds), and not with null or the like. */
-async function allUnavailable(tokens: ReturnType<typeof Tokenstore>, says: string, within = 300): Promise<void> {
+async function allUnavailable(tokens: Tokenstore, says: string, within = 300): Promise<void> {
   const from = performance.now()
   const calls = everyCall(tokens)
   const outcomes = await Promise.all(

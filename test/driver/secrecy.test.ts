@@ -28,7 +28,7 @@ function own(port: number, options: object = {}): Redis {
   return redis
 }
 
-function open(config: Config): ReturnType<typeof Tokenstore> {
+function open(config: Config): Tokenstore {
   const tokens = Tokenstore({ prefix: freshPrefix(), timeout: 5000, ...config })
   closers.push(() => tokens.quit())
   return tokens
@@ -54,7 +54,7 @@ const secretsOf = (id: string): Secrets => ({
 })
 
 /** Every method with those secrets; `update` also with the secret in what it writes. */
-function everyCall(tokens: ReturnType<typeof Tokenstore>, secrets: Secrets): Record<string, () => Promise<unknown>> {
+function everyCall(tokens: Tokenstore, secrets: Secrets): Record<string, () => Promise<unknown>> {
   const { key, hash, attrs, owner_id, id, replaces } = secrets
   return {
     add: () => tokens.add({ owner_id, attrs, key, id }),
@@ -100,7 +100,7 @@ function expectNoSecret(error: unknown, secrets: Secrets): void {
 
 /** The errors of all calls, of which the named ones must fail; none holds a secret, nor has a cause or command. */
 async function failures(
-  tokens: ReturnType<typeof Tokenstore>,
+  tokens: Tokenstore,
   secrets: Secrets,
   mustFail: 'all' | string[] = 'all'
 ): Promise<Record<string, Error>> {
@@ -186,7 +186,11 @@ describe.each([false, true])('no error holds a key, a hash, attrs or owner, with
     await admin.set(`${prefix}:key:${held(key)}`, text)
     await admin.zadd(`${prefix}:tokens:${owner_id}`, 'inf', id)
     await admin.set(`${prefix}:hash:${held(hash)}`, `[${attrs.secret}]`)
-    for (const call of [() => tokens.list(owner_id), () => tokens.list(owner_id, {}), () => tokens.update(id, () => ({}))]) {
+    for (const call of [
+      () => tokens.list(owner_id),
+      () => tokens.list(owner_id, {}),
+      () => tokens.update(id, () => ({}))
+    ]) {
       const error: unknown = await call().catch((error: unknown) => error)
       expect(error).toMatchObject({ code: 'TSRECORD' })
       expectNoSecret(error, secrets)
@@ -274,7 +278,8 @@ describe.each([false, true])('no error holds a key, a hash, attrs or owner, with
       Object.values(everyCall(store, secrets)).map((call) => call().catch((error: unknown) => error))
     )
     await stop()
-    for (const error of await Promise.all(lost.slice(0, -Object.keys(everyCall(patient, secrets)).length))) expectNoSecret(error, secrets)
+    for (const error of await Promise.all(lost.slice(0, -Object.keys(everyCall(patient, secrets)).length)))
+      expectNoSecret(error, secrets)
     await patient.quit()
     for (const error of await Promise.all(lost)) expectNoSecret(error, secrets)
     for (const store of [tokens, shared]) expect(codes(await failures(store, secrets))).toEqual(['TSUNAVAILABLE'])
@@ -302,7 +307,7 @@ describe.each([false, true])('no error holds a key, a hash, attrs or owner, with
         throw new Error(attrs.secret)
       }
     }
-    const wrong = [
+    const wrong: (() => unknown)[] = [
       () => tokens.add({ owner_id, key: `${key}x` }),
       () => tokens.add({ owner_id, key: [key] } as never),
       () => tokens.add({ owner_id, [key]: key }),
@@ -330,10 +335,9 @@ describe.each([false, true])('no error holds a key, a hash, attrs or owner, with
       () => tokens.delHash([hash] as never)
     ]
     for (const call of wrong) {
-      const error: unknown = await call().then(
-        () => call.toString(),
-        (error: unknown) => error
-      )
+      const error: unknown = await Promise.resolve()
+        .then(call)
+        .catch((error: unknown) => error)
       expect(error).toBeInstanceOf(TypeError)
       expectNoSecret(error, secrets)
     }
@@ -392,6 +396,6 @@ test('nothing is printed, whatever fails', async () => {
   process.kill(pid, 'SIGSTOP')
   await new Promise((resolve) => setTimeout(resolve, 300))
   process.kill(pid, 'SIGCONT')
-  await admin.client('KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
+  await admin.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
   expect(await running).toEqual({ stdout: '', stderr: '', code: 0 })
 })

@@ -1,21 +1,21 @@
 import { KeyTakenError, LimitError, TokenstoreError } from '../../src/main'
 import type { NewToken } from '../../src/types'
-import { closeAfterAll } from '../support'
 import {
   attrsToCarry,
   carried,
+  closeAfterAll,
   expectCarried,
   listed,
   noObject,
   noSeconds,
-  noText,
   notCarried,
+  noText,
   open,
   passed,
   redisNow,
   refuses,
-  strangeOwners,
   stored,
+  strangeOwners,
   topology,
   viaCallback
 } from './helper'
@@ -364,7 +364,7 @@ test("what lies under a token's name but is none of the store's is not touched",
     [name('tokens', 'user-7'), (at) => redis.sadd(at, 'a set, as 0.0.4 left it')],
     [name('tokens', 'user-7'), (at) => redis.set(at, 'text')],
     [name('key', key), (at) => redis.hset(at, 'a', '1')],
-    [name('key', key), (at) => redis.set(at, `{"owner_id":"user-7","attrs":{},"key":"${key}","id":"${id}"}`)],
+    [name('key', key), (at) => redis.set(at, `{"owner_id":"user-7","attrs":{},"key":"${stored(key)}","id":"${id}"}`)],
     [name('id', id), (at) => redis.rpush(at, 'a')]
   ]
   for (const [under, write] of strays) {

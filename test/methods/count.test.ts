@@ -1,5 +1,4 @@
-import { closeAfterAll } from '../support'
-import { noText, open, passed, refuses, topology, viaCallback } from './helper'
+import { closeAfterAll, noText, open, passed, refuses, stored, topology, viaCallback } from './helper'
 
 closeAfterAll()
 
@@ -37,11 +36,11 @@ test('with a callback', async () => {
   expect(await viaCallback((done) => tokens.count('user-7', done))).toBe(1)
 })
 
-test('2,500 tokens, and nothing is written', async () => {
+test('1,500 tokens, and nothing is written', async () => {
   const { tokens, all } = open()
-  await Promise.all(Array.from({ length: 2500 }, () => tokens.add({ owner_id: 'user-7' })))
+  await Promise.all(Array.from({ length: 1500 }, () => tokens.add({ owner_id: 'user-7' })))
   const before = Object.keys(await all())
-  expect(await tokens.count('user-7')).toBe(2500)
+  expect(await tokens.count('user-7')).toBe(1500)
   expect(Object.keys(await all())).toEqual(before)
 })
 
@@ -66,6 +65,6 @@ test("what is none of the store's is not counted", async () => {
   await redis.zadd(name('tokens', 'user-7'), 'inf', id)
   expect(await tokens.count('user-7')).toBe(0)
   await topology.index(name('id', id), key)
-  await redis.set(name('key', key), `{"owner_id":"user-7","attrs":{},"key":"${key}","id":"${id}"}`)
+  await redis.set(name('key', key), `{"owner_id":"user-7","attrs":{},"key":"${stored(key)}","id":"${id}"}`)
   await fails()
 })

@@ -1,5 +1,4 @@
-import { closeAfterAll } from '../support'
-import { noText, open, passed, redisNow, refuses, topology, viaCallback } from './helper'
+import { closeAfterAll, noText, open, passed, redisNow, refuses, topology, viaCallback } from './helper'
 import { valuesToCarry } from './hash-values'
 
 closeAfterAll()

@@ -1,6 +1,5 @@
 import type { Token } from '../../src/types'
-import { closeAfterAll } from '../support'
-import { listed, noText, open } from './helper'
+import { closeAfterAll, listed, noText, open } from './helper'
 
 closeAfterAll()
 

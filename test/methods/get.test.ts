@@ -1,5 +1,15 @@
-import { closeAfterAll } from '../support'
-import { attrsToCarry, expectCarried, listed, noText, open, refuses, topology, viaCallback } from './helper'
+import {
+  attrsToCarry,
+  closeAfterAll,
+  expectCarried,
+  listed,
+  noText,
+  open,
+  refuses,
+  stored,
+  topology,
+  viaCallback
+} from './helper'
 
 closeAfterAll()
 
@@ -8,7 +18,7 @@ test('the token of an id, and null for an id that has none', async () => {
   const token = await tokens.add({ owner_id: 'user-7', attrs: { a: 1 }, ttl: 100 })
   const before = await all()
   expect(await tokens.get(token.id)).toEqual(listed(token))
-  for (const id of [spare('user-7').id, token.key, token.id.slice(1), 'x', '*', '\0', 'x'.repeat(100_000)]) {
+  for (const id of [spare('user-7').id, stored(token.key), token.id.slice(1), 'x', '*', '\0', 'x'.repeat(100_000)]) {
     expect(await tokens.get(id)).toBeNull()
   }
   expect(await all()).toEqual(before)
@@ -76,7 +86,7 @@ test("what is none of the store's is not taken for a token", async () => {
   await topology.index(name('id', id), key)
   await redis.hset(name('key', key), 'a', '1')
   await fails()
-  for (const stray of ['text', `{"owner_id":"user-7","attrs":{},"key":"${key}","id":"${id}"}`]) {
+  for (const stray of ['text', `{"owner_id":"user-7","attrs":{},"key":"${stored(key)}","id":"${id}"}`]) {
     await redis.del(name('key', key))
     await redis.set(name('key', key), stray)
     await fails()

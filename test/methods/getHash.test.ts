@@ -1,5 +1,4 @@
-import { closeAfterAll } from '../support'
-import { expectCarried, noText, open, passed, redisNow, refuses, topology, viaCallback } from './helper'
+import { closeAfterAll, expectCarried, noText, open, passed, redisNow, refuses, topology, viaCallback } from './helper'
 import { valuesToCarry } from './hash-values'
 
 closeAfterAll()

@@ -1,5 +1,15 @@
-import { closeAfterAll } from '../support'
-import { noObject, noText, open, passed, redisNow, refuses, topology, viaCallback } from './helper'
+import {
+  closeAfterAll,
+  noObject,
+  noText,
+  open,
+  passed,
+  redisNow,
+  refuses,
+  stored,
+  topology,
+  viaCallback
+} from './helper'
 
 closeAfterAll()
 
@@ -153,7 +163,7 @@ test("what is none of the store's is not taken for a token", async () => {
   const strays = [
     'text',
     '{}',
-    `{"owner_id":"user-7","attrs":{},"key":"${key}","id":"${id}"}`,
+    `{"owner_id":"user-7","attrs":{},"key":"${stored(key)}","id":"${id}"}`,
     `{"id":"${id}","owner_id":"user-7","attrs":[]}`,
     `{"id":"${id}","owner_id":"user-7"}`
   ]

@@ -4,7 +4,7 @@ import type { Tokenstore } from '../../src/main'
 import { singleRoot, type Layout } from '../../src/layout'
 import type { RedisClient } from '../../src/redis'
 import type { Callback, Config, Token } from '../../src/types'
-import { client, freshPrefix, names, store, until } from '../support'
+import { closeAfterAll as closeOpened, client, freshPrefix, names, store, until } from '../support'
 
 /**
  * What the method tests run on. A test file that sets something here and then requires the files of this folder runs
@@ -15,7 +15,7 @@ export const topology = {
   config: {} as Config,
   layout: (prefix: string): Layout => singleRoot(prefix),
   /** A plain client that sees the stores' data. */
-  redis: (): Redis => (shared?.status === 'ready' ? shared : (shared = client())),
+  redis: (): Redis => (shared ??= client()),
   /** Makes the name of an id lead to a key, as another program would. */
   index: (name: string, key: string): Promise<unknown> => topology.redis().set(name, stored(key)),
   /** A client of the caller's own, as `redis` of a config, that puts this before every name. */
@@ -25,6 +25,14 @@ export const topology = {
 }
 
 let shared: Redis | undefined
+
+/** As that of support, also when several of these files run as one. */
+export function closeAfterAll(): void {
+  closeOpened()
+  afterAll(() => {
+    shared = undefined
+  })
+}
 
 type Family = 'key' | 'id' | 'tokens' | 'hash' | 'latest'
 
@@ -84,6 +92,14 @@ export function listed<T extends Token>(token: T): Token {
 export async function redisNow(): Promise<number> {
   const [seconds, micros] = await topology.redis().time()
   return Number(seconds) * 1000 + Math.floor(Number(micros) / 1000)
+}
+
+/** When a name in Redis ends, in Unix ms, give or take what passes between two commands; null for never. */
+export async function endOf(name: string): Promise<number | null> {
+  const lua =
+    "local t = redis.call('TIME'); return { t[1] * 1000 + math.floor(t[2] / 1000), redis.call('PTTL', KEYS[1]) }"
+  const [now, left] = (await topology.redis().eval(lua, 1, name)) as [number, number]
+  return Number(left) === -1 ? null : Number(now) + Number(left)
 }
 
 /** Waits until the clock of Redis has passed a time. */

@@ -1,5 +1,4 @@
-import { closeAfterAll } from '../support'
-import { open, topology } from './helper'
+import { closeAfterAll, open, topology } from './helper'
 
 closeAfterAll()
 

@@ -1,6 +1,5 @@
 import { TokenstoreError } from '../../src/main'
-import { closeAfterAll } from '../support'
-import { open, viaCallback } from './helper'
+import { closeAfterAll, open, viaCallback } from './helper'
 
 closeAfterAll()
 

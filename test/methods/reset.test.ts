@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Token } from '../../src/types'
-import { closeAfterAll, freshPrefix } from '../support'
-import { open, strangeOwners, topology, viaCallback, type Opened } from './helper'
+import { freshPrefix } from '../support'
+import { closeAfterAll, open, type Opened, stored, strangeOwners, topology, viaCallback } from './helper'
 
 closeAfterAll()
 
@@ -42,11 +42,11 @@ test('whatever the owners are called', async () => {
   expect(await all()).toEqual({})
 })
 
-test('3,000 tokens of one owner and 2,000 of as many', async () => {
+test('1,500 tokens of one owner and 1,000 of as many', async () => {
   const { tokens, all } = open()
-  const owners = Array.from({ length: 5000 }, (_, i) => (i < 3000 ? 'user-7' : `user-${i}`))
+  const owners = Array.from({ length: 2500 }, (_, i) => (i < 1500 ? 'user-7' : `user-${i}`))
   await Promise.all(owners.map((owner_id) => tokens.add({ owner_id, ttl: 1000 })))
-  expect(await tokens.reset()).toBe(5000)
+  expect(await tokens.reset()).toBe(2500)
   expect(await all()).toEqual({})
 })
 
@@ -89,7 +89,7 @@ test('leaves alone what 0.0.4 wrote under the same prefix, and stray types', asy
     redis.set(name('tokens', 'text'), 'a')
   ]
   const oldKey = 'old678901234567890123456'
-  const record = `{"owner_id":"old","attrs":{},"key":"${oldKey}","id":"${id}"}`
+  const record = `{"owner_id":"old","attrs":{},"key":"${stored(oldKey)}","id":"${id}"}`
   if (!topology.config.digest) write.push(redis.set(name('key', oldKey), record), redis.set(name('id', stray), oldKey))
   else write.push(redis.set(name('key', oldKey), record), topology.index(name('id', stray), oldKey))
   await Promise.all(write)

@@ -1,7 +1,8 @@
 import type { Token } from '../../src/types'
-import { closeAfterAll, until } from '../support'
+import { until } from '../support'
 import {
   attrsToCarry,
+  closeAfterAll,
   expectCarried,
   listed,
   noObject,
@@ -199,6 +200,6 @@ test("what is none of the store's stays as it is", async () => {
   await redis.hset(name('key', key), 'a', '1')
   await fails()
   await redis.del(name('key', key))
-  await redis.set(name('key', key), `{"owner_id":"user-7","attrs":{},"key":"${key}","id":"${id}"}`)
+  await redis.set(name('key', key), `{"owner_id":"user-7","attrs":{},"key":"${stored(key)}","id":"${id}"}`)
   await fails()
 })

@@ -1,6 +1,6 @@
-import { closeAfterAll } from '../support'
 import {
   attrsToCarry,
+  closeAfterAll,
   expectCarried,
   listed,
   noObject,
@@ -9,6 +9,7 @@ import {
   open,
   passed,
   refuses,
+  stored,
   topology,
   viaCallback
 } from './helper'
@@ -96,7 +97,7 @@ test("what is none of the store's stays as it is", async () => {
   await topology.index(name('id', id), key)
   await redis.hset(name('key', key), 'a', '1')
   await fails()
-  for (const stray of ['text', `{"owner_id":"user-7","attrs":{},"key":"${key}","id":"${id}"}`]) {
+  for (const stray of ['text', `{"owner_id":"user-7","attrs":{},"key":"${stored(key)}","id":"${id}"}`]) {
     await redis.del(name('key', key))
     await redis.set(name('key', key), stray)
     await fails()

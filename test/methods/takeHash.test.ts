@@ -1,5 +1,15 @@
-import { closeAfterAll } from '../support'
-import { expectCarried, noObject, noText, open, passed, redisNow, refuses, topology, viaCallback } from './helper'
+import {
+  closeAfterAll,
+  expectCarried,
+  noObject,
+  noText,
+  open,
+  passed,
+  redisNow,
+  refuses,
+  topology,
+  viaCallback
+} from './helper'
 import { valuesToCarry } from './hash-values'
 
 closeAfterAll()

@@ -1,7 +1,7 @@
 import { ConflictError } from '../../src/main'
-import { closeAfterAll } from '../support'
 import {
   attrsToCarry,
+  closeAfterAll,
   expectCarried,
   listed,
   notCarried,
@@ -9,6 +9,7 @@ import {
   open,
   passed,
   refuses,
+  stored,
   topology,
   viaCallback
 } from './helper'
@@ -175,7 +176,7 @@ test("what is none of the store's stays as it is", async () => {
   const { tokens, all, spare, name } = open()
   const { key, id } = spare('user-7')
   await topology.index(name('id', id), key)
-  await topology.redis().set(name('key', key), `{"owner_id":"user-7","attrs":{},"key":"${key}","id":"${id}"}`)
+  await topology.redis().set(name('key', key), `{"owner_id":"user-7","attrs":{},"key":"${stored(key)}","id":"${id}"}`)
   const before = await all()
   await expect(tokens.update(id, () => ({}))).rejects.toMatchObject({ code: 'TSRECORD', name: 'TokenstoreError' })
   expect(await all()).toEqual(before)

@@ -87,7 +87,7 @@ export class Root {
     pipe.call('ZADD', this.at('tokens', owner), ...members)
     const failed = (await pipe.exec())!.find(([error]) => error)
     if (failed) throw failed[0]!
-    const top = (await this.redis.zrange(this.at('tokens', owner), -1, -1, 'WITHSCORES'))[1]!
+    const top = (await this.redis.zrange(this.at('tokens', owner), '-1', '-1', 'WITHSCORES'))[1]!
     if (top !== 'inf') await this.redis.pexpireat(this.at('tokens', owner), top)
   }
 

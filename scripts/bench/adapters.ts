@@ -1,0 +1,255 @@
+/**
+ * What is compared: this library as built, plain ioredis commands that do the same job (the floor), and other session
+ * stores. Each is one small object with the same methods, and gets the client that it comes with.
+ */
+import { execFileSync } from 'node:child_process'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { join } from 'node:path'
+import { Redis } from 'ioredis'
+import uid2 from 'uid2'
+import { v7 as uuidV7 } from 'uuid'
+import type * as Main from '../../src/main'
+
+export const root = join(__dirname, '..', '..')
+export const cache = join(root, 'node_modules', '.cache', 'tokenstore-bench')
+
+export type Attrs = Record<string, string>
+
+/** What finds a token again. Stores without ids leave the id empty. */
+export interface Handle {
+  key: string
+  id: string
+}
+
+export interface Contender {
+  add(owner: string, attrs: Attrs): Promise<Handle>
+  getKey(token: Handle): Promise<object | null>
+  set(token: Handle, attrs: Attrs): Promise<unknown>
+  del(token: Handle): Promise<unknown>
+  /** Absent where the store keeps no index of owners. */
+  list?(owner: string): Promise<unknown[]>
+  reset(): Promise<unknown>
+}
+
+export const NAMES = [
+  'tokenstore',
+  'floor',
+  'autopipelining',
+  'tokenstore 0.0.4',
+  'redis-sessions',
+  'connect-redis'
+] as const
+export type Name = (typeof NAMES)[number]
+
+export const TITLES: Record<string, string> = {
+  tokenstore: 'this library',
+  floor: 'plain ioredis',
+  autopipelining: 'plain ioredis, enableAutoPipelining'
+}
+
+// connect-redis 10 wants Node 22; 9 is its newest on Node 20, and takes the same client.
+const PEERS = {
+  tokenstore: '0.0.4',
+  'redis-sessions': '4.0.0',
+  'connect-redis': '9.0.0',
+  redis: '6.3.1',
+  'express-session': '1.19.0'
+}
+
+/** Installs the peers into a folder of their own. False when that does not work, with the reason on stderr. */
+export function installPeers(): boolean {
+  const list = join(cache, 'package.json')
+  const wanted = JSON.stringify({ private: true, dependencies: PEERS }, null, 2)
+  if (existsSync(join(cache, 'node_modules', 'redis')) && readFileSync(list, 'utf8') === wanted) return true
+  mkdirSync(cache, { recursive: true })
+  writeFileSync(list, wanted)
+  try {
+    const options = ['--ignore-scripts', '--no-save', '--no-package-lock', '--no-audit', '--no-fund', '--silent']
+    execFileSync('npm', ['install', ...options], { cwd: cache, stdio: ['ignore', 'ignore', 'inherit'] })
+    return true
+  } catch (error) {
+    console.error(`The other session stores cannot be installed: ${String(error).split('\n')[0]}`)
+    return false
+  }
+}
+
+export function versions(peers: boolean): Record<string, string> {
+  const own = createRequire(join(root, 'package.json'))
+  const version = (path: string): string => (JSON.parse(readFileSync(path, 'utf8')) as { version: string }).version
+  const found: Record<string, string> = {
+    tokenstore: version(join(root, 'package.json')),
+    ioredis: version(own.resolve('ioredis/package.json'))
+  }
+  if (!peers) return found
+  const inCache = (...path: string[]): string => version(join(cache, 'node_modules', ...path, 'package.json'))
+  return {
+    ...found,
+    'tokenstore 0.0.4': `0.0.4 with redis ${inCache('tokenstore', 'node_modules', 'redis')}`,
+    'redis-sessions': `${inCache('redis-sessions')} with redis ${inCache('redis-sessions', 'node_modules', 'redis')}`,
+    'connect-redis': `${inCache('connect-redis')} with redis ${inCache('redis')}`
+  }
+}
+
+export const library = (): typeof Main => createRequire(__filename)(join(root, 'dist', 'index.js')) as typeof Main
+const peer = (name: string): unknown => createRequire(join(cache, 'package.json'))(name)
+
+export async function open(name: Name, url: string): Promise<Contender> {
+  if (name === 'tokenstore') return current(url)
+  if (name === 'floor') return floor(new Redis(url))
+  if (name === 'autopipelining') return floor(new Redis(url, { enableAutoPipelining: true }))
+  if (name === 'tokenstore 0.0.4') return old(url)
+  if (name === 'redis-sessions') return redisSessions(url)
+  return connectRedis(url)
+}
+
+function current(url: string): Contender {
+  const store = library().Tokenstore<Attrs>({ redis: url, prefix: 'now', timeout: 60_000 })
+  return {
+    add: (owner_id, attrs) => store.add({ owner_id, attrs }),
+    getKey: ({ key }) => store.getKey(key),
+    set: ({ id }, attrs) => store.set(id, attrs),
+    del: ({ id }) => store.del(id),
+    list: (owner) => store.list(owner),
+    reset: () => store.reset()
+  }
+}
+
+/** The fewest plain commands that do the job; those that write several names do it in a MULTI. */
+function floor(redis: Redis): Contender {
+  interface Record {
+    id: string
+    owner_id: string
+    attrs: Attrs
+  }
+  const root = redis.options.enableAutoPipelining ? 'auto' : 'floor'
+  const keyName = (key: string): string => `${root}:key:${key}`
+  const idName = (id: string): string => `${root}:id:${id}`
+  const ownerSet = (owner: string): string => `${root}:tokens:${owner}`
+  return {
+    async add(owner_id, attrs) {
+      const key = uid2(24)
+      const id = uuidV7()
+      const record = JSON.stringify({ id, owner_id, attrs })
+      await redis.multi().set(keyName(key), record).set(idName(id), key).zadd(ownerSet(owner_id), '+inf', id).exec()
+      return { key, id }
+    },
+    async getKey({ key }) {
+      const record = await redis.get(keyName(key))
+      return record === null ? null : { key, ...(JSON.parse(record) as Record) }
+    },
+    async set({ id }, attrs) {
+      const key = await redis.get(idName(id))
+      const record = key && (await redis.get(keyName(key)))
+      if (!record) return null
+      const token = { ...(JSON.parse(record) as Record), attrs }
+      await redis.set(keyName(key), JSON.stringify(token), 'KEEPTTL', 'XX')
+      return { key, ...token }
+    },
+    async del({ id }) {
+      const key = await redis.get(idName(id))
+      const record = key && (await redis.get(keyName(key)))
+      if (!record) return false
+      const { owner_id } = JSON.parse(record) as Record
+      await redis.multi().del(keyName(key), idName(id)).zrem(ownerSet(owner_id), id).exec()
+      return true
+    },
+    async list(owner) {
+      const ids = await redis.zrange(ownerSet(owner), '0', '-1')
+      const keys = (await redis.mget(ids.map(idName))) as string[]
+      const records = (await redis.mget(keys.map(keyName))) as string[]
+      return records.map((record, i) => ({ key: keys[i], ...(JSON.parse(record) as Record) }))
+    },
+    async reset() {
+      for (let cursor = '0'; ;) {
+        const [next, names] = await redis.scan(cursor, 'MATCH', `${root}:*`, 'COUNT', 1000)
+        if (names.length > 0) await redis.unlink(names)
+        if ((cursor = next) === '0') return
+      }
+    }
+  }
+}
+
+type Done = (error: Error | null, result?: unknown) => void
+
+/** A promise of what a function with a callback answers. */
+function promised<T>(call: (done: Done) => void): Promise<T> {
+  return new Promise((resolve, reject) => {
+    call((error, result) => (error ? reject(error) : resolve(result as T)))
+  })
+}
+
+function old(url: string): Contender {
+  interface Old {
+    add(token: { owner_id: string; attrs: Attrs }, done: Done): void
+    getKey(key: string, done: Done): void
+    setAttrs(id: string, attrs: Attrs, done: Done): void
+    del(id: string, done: Done): void
+    list(owner: string, done: Done): void
+    reset(done: Done): void
+  }
+  const { hostname: host, port } = new URL(url)
+  const store = (peer('tokenstore') as { api(config: object): Old }).api({ redis: { host, port }, prefix: 'old' })
+  return {
+    add: (owner_id, attrs) => promised((done) => store.add({ owner_id, attrs }, done)),
+    getKey: async ({ key }) => (await promised<object | false>((done) => store.getKey(key, done))) || null,
+    set: ({ id }, attrs) => promised((done) => store.setAttrs(id, attrs, done)),
+    del: ({ id }) => promised((done) => store.del(id, done)),
+    list: (owner) => promised((done) => store.list(owner, done)),
+    reset: () => promised((done) => store.reset(done))
+  }
+}
+
+/** Its `get` counts as a use of the session, which it writes down every time. */
+async function redisSessions(url: string): Promise<Contender> {
+  interface Sessions {
+    toConnect: Promise<unknown>
+    create(options: object): Promise<{ token: string }>
+    get(options: object): Promise<object | null>
+    set(options: object): Promise<object | null>
+    kill(options: object): Promise<object>
+    killall(options: object): Promise<object>
+    soid(options: object): Promise<{ sessions: object[] }>
+  }
+  const { default: Store } = peer('redis-sessions') as { default: new (options: object) => Sessions }
+  const store = new Store({ options: { url }, namespace: 'rs', wipe: 0 })
+  await store.toConnect
+  const app = 'app'
+  return {
+    async add(id, attrs) {
+      const { token } = await store.create({ app, id, ip: '192.0.2.7', ttl: 2592000, d: attrs })
+      return { key: token, id: '' }
+    },
+    getKey: ({ key }) => store.get({ app, token: key }),
+    set: ({ key }, d) => store.set({ app, token: key, d }),
+    del: ({ key }) => store.kill({ app, token: key }),
+    list: async (id) => (await store.soid({ app, id })).sessions,
+    reset: () => store.killall({ app })
+  }
+}
+
+/** Has no index of owners to keep, and so none to list by; writes the whole session where others change attrs. */
+async function connectRedis(url: string): Promise<Contender> {
+  interface Sessions {
+    get(sid: string): Promise<object | null>
+    set(sid: string, session: object): Promise<unknown>
+    destroy(sid: string): Promise<unknown>
+    clear(): Promise<unknown>
+  }
+  const { createClient } = peer('redis') as { createClient(options: object): { connect(): Promise<unknown> } }
+  const { RedisStore } = peer('connect-redis') as { RedisStore: new (options: object) => Sessions }
+  const client = createClient({ url })
+  await client.connect()
+  const store = new RedisStore({ client, prefix: 'cr:', disableTTL: true, scanCount: 1000 })
+  return {
+    async add(owner_id, attrs) {
+      const key = uid2(24)
+      await store.set(key, { owner_id, attrs })
+      return { key, id: owner_id }
+    },
+    getKey: ({ key }) => store.get(key),
+    set: ({ key, id: owner_id }, attrs) => store.set(key, { owner_id, attrs }),
+    del: ({ key }) => store.destroy(key),
+    reset: () => store.clear()
+  }
+}

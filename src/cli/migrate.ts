@@ -1,0 +1,254 @@
+import type { Redis } from 'ioredis'
+import { migrateLua } from './migrate-lua'
+
+/**
+ * Data of tokenstore 0.0.4 lies under the same names as ours: `id:<id>` holds the key, but `key:<key>` a record in
+ * another order with the key in it, `tokens:<owner>` is a SET, and `hash:<hash>` a bare text instead of JSON.
+ */
+export interface Options {
+  prefix: string
+  /** Write; without it only say what would be written. */
+  apply: boolean
+  /** Convert hashes as well. */
+  hashes: boolean
+}
+
+type Reading = { attrs: string; dropped: string[] } | { reason: string }
+
+const COUNT = 500
+const TRIES = 20
+const UUID = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/
+
+const HASH = `if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2], 'KEEPTTL')
+return 1`
+
+/**
+ * Converts owner by owner, each in one atomic step, so that it can be interrupted and run again at any time.
+ * Answers the lines to print; no key and no hash is in them.
+ */
+export async function migrate(redis: Redis, { prefix, apply, hashes }: Options): Promise<string[]> {
+  const base = `${prefix}:`
+  const pattern = base.replace(/[\\*?[\]]/g, '\\$&')
+  const owners = new Set<string>()
+  const converted = new Set<string>()
+  const left = new Map<string, string>()
+  const dropped = new Map<string, string>()
+  let tokens = 0
+
+  const all = await count(scan(redis, `${pattern}*`))
+  const show = progress(all + (await count(scan(redis, `${pattern}tokens:*`, 'set'))))
+
+  for await (const names of scan(redis, `${pattern}tokens:*`, 'set')) {
+    for (const name of names) {
+      const owner = name.slice(base.length + 'tokens:'.length)
+      if (owners.has(name)) continue
+      const found = await convertOwner(redis, base, owner, apply, left, dropped)
+      if (found === null) left.set(name, 'was written to all the time: run this again')
+      else owners.add(name)
+      tokens += found ?? 0
+      show(1)
+    }
+  }
+  for await (const names of scan(redis, `${pattern}*`)) {
+    await inspect(redis, base, names, left)
+    const old = names.filter((name) => /^hash:[\da-f]{16}$/.test(name.slice(base.length)))
+    for (const name of hashes ? old : []) {
+      if (await convertHash(redis, name, apply, left)) converted.add(name)
+    }
+    show(names.length)
+  }
+
+  const written = apply ? 'converted' : 'to convert; nothing was written, --apply does that'
+  return [
+    `${prefix}: ${number(tokens, 'token')} of ${number(owners.size, 'owner')}, ${number(converted.size, 'hash')} ${written}`,
+    ...section('fields that this version does not have, dropped', dropped),
+    ...section('left alone', left)
+  ]
+}
+
+/** How many tokens were converted, or would be; null when somebody else wrote at every try. */
+async function convertOwner(
+  redis: Redis,
+  base: string,
+  owner: string,
+  apply: boolean,
+  left: Map<string, string>,
+  dropped: Map<string, string>
+): Promise<number | null> {
+  for (let tries = 1; tries <= TRIES; tries++) {
+    const ids = await redis.smembers(`${base}tokens:${owner}`).catch(() => [])
+    const keys = await strings(redis, `${base}id:`, ids)
+    const records = await strings(redis, `${base}key:`, keys)
+    const readings = ids.map((id, i): Reading => {
+      const [key, text] = [keys[i], records[i]]
+      return key && text ? read(text, id, key, owner) : { reason: 'leads to no record' }
+    })
+    const args = ids.flatMap((id, i) => {
+      const reading = readings[i]!
+      return [id, keys[i] ?? '', (keys[i] && records[i]) ?? '', 'attrs' in reading ? reading.attrs : '']
+    })
+    if (apply && (await redis.eval(migrateLua, 1, base.slice(0, -1), owner, ...args)) !== 1) continue
+    ids.forEach((id, i) => {
+      const reading = readings[i]!
+      if ('attrs' in reading && reading.dropped.length > 0) dropped.set(`${base}id:${id}`, reading.dropped.join(', '))
+      // The others are found again by their own names.
+      if (keys[i] === null) left.set(`${base}id:${id}`, `is not there, but owner ${owner} lists it`)
+    })
+    return readings.filter((reading) => 'attrs' in reading).length
+  }
+  return null
+}
+
+/** The attrs of a record of 0.0.4, or why it cannot be brought over. */
+function read(text: string, id: string, key: string, owner?: string): Reading {
+  const old = parse(text)
+  if (!old) return { reason: 'its record is not JSON' }
+  const { id: its_id, key: its_key, owner_id, attrs = {}, ...rest } = old
+  if (its_id !== id) return { reason: 'its record is that of another id' }
+  if (!UUID.test(id)) return { reason: 'its id is not a UUID in lower case' }
+  if (its_key !== key) return { reason: 'its record holds another key' }
+  if (Buffer.byteLength(key) > 256) return { reason: 'its key is too long' }
+  if (typeof owner_id !== 'string' && typeof owner_id !== 'number') return { reason: 'its record has no owner_id' }
+  if (owner_id === '' || (owner !== undefined && String(owner_id) !== owner)) {
+    return { reason: 'its record is that of another owner' }
+  }
+  if (attrs === null || typeof attrs !== 'object' || Array.isArray(attrs)) {
+    return { reason: 'its attrs are not an object' }
+  }
+  // What 0.0.4 wrote comes out as it went in; where it does not, a number would change.
+  if (JSON.stringify(old) !== text) return { reason: 'its record is not as 0.0.4 writes JSON' }
+  return { attrs: JSON.stringify(attrs), dropped: Object.keys(rest) }
+}
+
+function parse(text: string): Record<string, unknown> | null {
+  try {
+    const value: unknown = JSON.parse(text)
+    return value !== null && typeof value === 'object' ? (value as Record<string, unknown>) : null
+  } catch {
+    return null
+  }
+}
+
+/** Notes what among these names is left of 0.0.4 and does not belong to a token that can be converted. */
+async function inspect(redis: Redis, base: string, names: string[], left: Map<string, string>): Promise<void> {
+  const of = (family: string): string[] =>
+    names
+      .filter((name) => name.startsWith(`${base}${family}:`))
+      .map((name) => name.slice(base.length + family.length + 1))
+
+  const ids = of('id')
+  const keysOfIds = await strings(redis, `${base}id:`, ids)
+  const recordsOfIds = await strings(redis, `${base}key:`, keysOfIds)
+  ids.forEach((id, i) => {
+    const record = recordsOfIds[i]
+    if (keysOfIds[i] === null) left.set(`${base}id:${id}`, 'is not a string')
+    else if (record === null) left.set(`${base}id:${id}`, 'leads to no record: written or deleted by half')
+    else if (record && parse(record) && parse(record)?.id !== id) {
+      left.set(`${base}id:${id}`, 'leads to the record of another id: its key was used again')
+    }
+  })
+
+  const keys = of('key')
+  const records = await strings(redis, `${base}key:`, keys)
+  for (const [i, key] of keys.entries()) {
+    const text = records[i]
+    const name = `${base}key:${key}`
+    if (!text) {
+      left.set(name, 'is not a string')
+      continue
+    }
+    const old = parse(text)
+    if (old && old.key === undefined && UUID.test(String(old.id))) continue // of this version
+    const reading = read(text, String(old?.id), key)
+    if ('reason' in reading) {
+      left.set(name, reading.reason)
+    } else if ((await redis.get(`${base}id:${String(old?.id)}`).catch(() => null)) !== key) {
+      left.set(name, `no id leads to it: deleted by half, or written again after that (id ${String(old?.id)})`)
+    } else if (
+      (await redis.sismember(`${base}tokens:${String(old?.owner_id)}`, String(old?.id)).catch(() => 0)) !== 1
+    ) {
+      left.set(name, `its owner ${String(old?.owner_id)} does not list it: deleted by half (id ${String(old?.id)})`)
+    }
+  }
+}
+
+/** Whether the value of a hash was made JSON text, or would be. */
+async function convertHash(redis: Redis, name: string, apply: boolean, left: Map<string, string>): Promise<boolean> {
+  for (let tries = 1; tries <= TRIES; tries++) {
+    const value = await redis.get(name).catch(() => null)
+    if (value === null || isConverted(value)) return false
+    if ((await redis.pttl(name)) === -1) {
+      left.set(name, 'never expires')
+      return false
+    }
+    if (!apply || (await redis.eval(HASH, 1, name, value, quote(value))) === 1) return true
+  }
+  return false
+}
+
+/**
+ * A JSON string whose first character is written as an escape: it reads the same, and tells a converted value from
+ * one of 0.0.4 that happens to be JSON itself, so that a second run does not convert it again.
+ */
+function quote(value: string): string {
+  if (value === '') return '""'
+  return `"\\u${value.charCodeAt(0).toString(16).padStart(4, '0')}${JSON.stringify(value.slice(1)).slice(1)}`
+}
+
+function isConverted(value: string): boolean {
+  return value === '""' || /^"\\u[\da-f]{4}.*"$/s.test(value)
+}
+
+/** What lies under the names that begin alike; null for a name that is not there, or holds no string. */
+async function strings(redis: Redis, start: string, rests: (string | null)[]): Promise<(string | null)[]> {
+  const names = rests.map((rest) => start + (rest ?? ''))
+  const values: (string | null)[] = []
+  for (let i = 0; i < names.length; i += COUNT) values.push(...(await redis.mget(names.slice(i, i + COUNT))))
+  return values
+}
+
+async function* scan(redis: Redis, pattern: string, type?: string): AsyncGenerator<string[]> {
+  let cursor = '0'
+  do {
+    const [next, names] = type
+      ? await redis.scan(cursor, 'MATCH', pattern, 'COUNT', COUNT, 'TYPE', type)
+      : await redis.scan(cursor, 'MATCH', pattern, 'COUNT', COUNT)
+    cursor = next
+    yield names
+  } while (cursor !== '0')
+}
+
+async function count(pages: AsyncGenerator<string[]>): Promise<number> {
+  let n = 0
+  for await (const page of pages) n += page.length
+  return n
+}
+
+function number(n: number, what: string): string {
+  return `${n} ${what}${n === 1 ? '' : what.endsWith('h') ? 'es' : 's'}`
+}
+
+function section(title: string, lines: Map<string, string>): string[] {
+  const rows = [...lines]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, text]) => `  ${withoutSecret(name)}: ${text}`)
+  return rows.length === 0 ? [] : [`${title}, ${rows.length}:`, ...rows]
+}
+
+/** Of a key or a hash enough to find it again, and not enough to use it. */
+function withoutSecret(name: string): string {
+  return name.replace(/(:(?:key|hash):.{6}).*$/s, '$1...')
+}
+
+/** A bar on stderr, when that is a terminal. */
+function progress(total: number): (steps: number) => void {
+  let done = 0
+  return (steps) => {
+    done += steps
+    if (!process.stderr.isTTY) return
+    const part = Math.min(1, done / Math.max(1, total))
+    const bar = '#'.repeat(Math.round(part * 30)).padEnd(30, '.')
+    process.stderr.write(`\r[${bar}] ${Math.floor(part * 100)} %${part === 1 ? '\n' : ''}`)
+  }
+}

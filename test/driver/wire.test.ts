@@ -1,0 +1,293 @@
+import { Redis } from 'ioredis'
+import { startRedis, type RedisServer } from '../../scripts/redis-server'
+import { Tokenstore } from '../../src/main'
+import { scripts } from '../../src/scripts'
+import type { Config } from '../../src/types'
+import { freshPrefix } from '../support'
+import { monitor, type Monitor } from './monitor'
+
+let redis: RedisServer
+let wire: Monitor
+const closers: (() => unknown)[] = []
+
+beforeAll(async () => {
+  redis = await startRedis()
+  wire = await monitor(redis.url)
+})
+
+afterAll(async () => {
+  wire.close()
+  await redis.stop()
+})
+
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close()
+})
+
+function open(config: Config = {}): Tokenstore {
+  const tokens = Tokenstore({ prefix: freshPrefix(), redis: redis.url, timeout: 10_000, ...config })
+  closers.push(() => tokens.quit())
+  return tokens
+}
+
+function own(options: object = {}): Redis {
+  const client = new Redis(redis.url, options)
+  closers.push(() => client.disconnect())
+  return client
+}
+
+const bySha = new Map(Object.entries(scripts).map(([name, { sha1 }]) => [sha1 as string, name]))
+
+/** The calls of scripts among the commands, with the arguments behind the number of keys. */
+function calls(sent: string[][]): { how: string; script: string; args: string[] }[] {
+  return sent.map(([command, what, numkeys, ...args]) => {
+    expect(['eval', 'evalsha']).toContain(command)
+    expect(numkeys).toBe('1')
+    // MONITOR shows a text with its line ends escaped, so the header tells which it is.
+    const name = command === 'eval' ? /^--\[\[\\n +(\w+) -- /.exec(what!)?.[1] : bySha.get(what!)
+    return { how: command!, script: name ?? `none of ours: ${what!.slice(0, 80)}`, args }
+  })
+}
+
+/** Every method once, on tokens of its own; in brackets what it sends. */
+async function everyCall(tokens: Tokenstore): Promise<[sends: string[], call: () => unknown][]> {
+  const [a, b, c] = [
+    await tokens.add({ owner_id: 'user-7' }),
+    await tokens.add({ owner_id: 'user-7', idle: 100 }),
+    await tokens.add({ owner_id: 'user-7' })
+  ]
+  const [hash, taken] = [await tokens.makeHash('a'), await tokens.makeHash('a')]
+  return [
+    [['add'], () => tokens.add({ owner_id: 'user-7', ttl: 100, idle: 50, limit: 10, onLimit: 'evict' })],
+    [['getkey'], () => tokens.getKey(a.key)],
+    [['getkey'], () => tokens.getKey(b.key)],
+    [['getkey'], () => tokens.getKey('nothing of ours')],
+    [['get'], () => tokens.get(a.id)],
+    [['set'], () => tokens.set(a.id, { a: 1 })],
+    [['get', 'set'], () => tokens.update(a.id, () => ({ a: 2 }))],
+    [['list'], () => tokens.list('user-7')],
+    [['list'], () => tokens.list('user-7', { limit: 2 })],
+    [['list'], () => tokens.each('user-7').next()],
+    [['count'], () => tokens.count('user-7')],
+    [['rotate'], () => tokens.rotate(a.id, { grace: 10 })],
+    [['del'], () => tokens.del(a.id)],
+    [['delkey'], () => tokens.delKey(b.key)],
+    [['delowner'], () => tokens.delOwner('user-7', { except: c.id })],
+    [['makehash'], () => tokens.makeHash('a', { replaces: 'b' })],
+    [['gethash'], () => tokens.getHash(hash)],
+    [['takehash'], () => tokens.takeHash(taken)],
+    [['delhash'], () => tokens.delHash(hash)]
+  ]
+}
+
+describe.each([
+  ['its own connection', () => ({})],
+  ["the caller's client", () => ({ redis: own() })],
+  ['a client with enableAutoPipelining', () => ({ redis: own({ enableAutoPipelining: true }) })]
+])('with %s', (_name, config) => {
+  test('each call is one EVALSHA of one script, and the first of a script on a connection one EVAL', async () => {
+    const tokens = open(config())
+    await tokens.count('nobody')
+    await wire.sent()
+    const used = new Set(['count', 'add', 'makehash'])
+    for (const round of ['first', 'later']) {
+      const every = await everyCall(tokens)
+      await wire.sent()
+      for (const [sends, call] of every) {
+        await call()
+        const seen = calls(await wire.sent())
+        expect(seen.map(({ script }) => script)).toEqual(sends)
+        for (const { how, script } of seen) {
+          expect(how).toBe(round === 'first' && !used.has(script) ? 'eval' : 'evalsha')
+          used.add(script)
+        }
+      }
+    }
+    expect([...used].sort()).toEqual(Object.keys(scripts).filter((name) => name !== 'reset'))
+  })
+
+  test('reset walks with SCAN and sends nothing but its script besides', async () => {
+    const tokens = open(config())
+    await Promise.all(Array.from({ length: 700 }, () => tokens.add({ owner_id: 'user-7' })))
+    await wire.sent()
+    expect(await tokens.reset()).toBe(700)
+    const sent = await wire.sent()
+    expect(new Set(sent.map(([command]) => command))).toEqual(new Set(['scan', 'eval', 'evalsha']))
+    const scripts = calls(sent.filter(([command]) => command !== 'scan'))
+    expect(new Set(scripts.map(({ script }) => script))).toEqual(new Set(['reset']))
+  })
+
+  test('nothing is sent for what cannot be there, or is refused', async () => {
+    const tokens = open(config())
+    await tokens.count('nobody')
+    await wire.sent()
+    await expect(tokens.add({} as never)).rejects.toThrow(TypeError)
+    await expect(tokens.getKey('')).rejects.toThrow(TypeError)
+    await new Promise((resolve) => tokens.add({ owner_id: 'a', ttl: -1 }, resolve))
+    await tokens.quit()
+    expect(await wire.sent()).toEqual([])
+  })
+})
+
+describe('getKey calls of one tick', () => {
+  const keysOf = (sent: string[][]): string[][] =>
+    calls(sent).map(({ script, args: [, use, ...keys] }) => {
+      expect(script).toBe('getkey')
+      return [use!, ...keys]
+    })
+
+  test('go out as one command, also from different places', async () => {
+    const tokens = open()
+    const added = await Promise.all(Array.from({ length: 20 }, () => tokens.add({ owner_id: 'user-7' })))
+    await wire.sent()
+    const asked = added.map(async ({ key }, i) => {
+      // As after promises of the same tick that the calls had to wait for.
+      for (let turn = 0; turn < i % 5; turn++) await Promise.resolve()
+      return tokens.getKey(key)
+    })
+    expect(await Promise.all(asked)).toEqual(added)
+    const sent = keysOf(await wire.sent())
+    expect(sent).toHaveLength(1)
+    expect(sent[0]!.slice(1).sort()).toEqual(added.map(({ key }) => key).sort())
+  })
+
+  test('a lone call goes out in its tick too', async () => {
+    const tokens = open()
+    const { key } = await tokens.add({ owner_id: 'user-7' })
+    await wire.sent()
+    expect(await tokens.getKey(key)).toMatchObject({ key })
+    await new Promise((resolve) => setImmediate(resolve))
+    expect(await tokens.getKey(key)).toMatchObject({ key })
+    expect(keysOf(await wire.sent())).toEqual([
+      ['TOUCH', key],
+      ['TOUCH', key]
+    ])
+  })
+
+  test('one command for those that are a use and one for those that are not', async () => {
+    const tokens = open()
+    await tokens.count('a')
+    await wire.sent()
+    await Promise.all([
+      tokens.getKey('a'),
+      tokens.getKey('b', { touch: false }),
+      tokens.getKey('c'),
+      tokens.getKey('a')
+    ])
+    expect(keysOf(await wire.sent()).sort()).toEqual([
+      ['PEEK', 'b'],
+      ['TOUCH', 'a', 'c', 'a']
+    ])
+  })
+
+  test('not too many at once', async () => {
+    const tokens = open()
+    const keys = Array.from({ length: 1000 }, (_, i) => `key-${i}`)
+    await tokens.count('a')
+    await wire.sent()
+    await Promise.all(keys.map((key) => tokens.getKey(key)))
+    const sent = keysOf(await wire.sent())
+    expect(sent.flatMap(([, ...some]) => some)).toEqual(keys)
+    expect(sent).toHaveLength(4)
+    for (const [, ...some] of sent) expect(some.length).toBeLessThanOrEqual(256)
+  })
+
+  test('each alone with batch: false', async () => {
+    const tokens = open({ batch: false })
+    await tokens.count('a')
+    await wire.sent()
+    await Promise.all(['a', 'b', 'c'].map((key) => tokens.getKey(key)))
+    expect(keysOf(await wire.sent())).toEqual([
+      ['TOUCH', 'a'],
+      ['TOUCH', 'b'],
+      ['TOUCH', 'c']
+    ])
+  })
+
+  test('a stray record among them fails only its own caller', async () => {
+    const prefix = freshPrefix()
+    const tokens = open({ prefix })
+    const added = await Promise.all(Array.from({ length: 5 }, () => tokens.add({ owner_id: 'user-7' })))
+    const client = own()
+    await client.set(`${prefix}:key:stray`, 'text')
+    await client.rpush(`${prefix}:key:list`, 'a')
+    await wire.sent()
+    const keys = ['stray', ...added.map(({ key }) => key), 'nothing', 'list']
+    const results = await Promise.allSettled(keys.map((key) => tokens.getKey(key)))
+    expect(results.map(({ status }) => status)).toEqual(['rejected', ...Array(6).fill('fulfilled'), 'rejected'])
+    expect(results.slice(1, 7)).toMatchObject([...added, null].map((value) => ({ value })))
+    const [first, last] = [results[0], results[7]] as PromiseRejectedResult[]
+    for (const { reason } of [first!, last!])
+      expect(reason).toMatchObject({ name: 'TokenstoreError', code: 'TSRECORD' })
+    expect(first!.reason).not.toBe(last!.reason)
+    expect(keysOf(await wire.sent())).toEqual([['TOUCH', ...keys], ...keys.map((key) => ['TOUCH', key])])
+  })
+
+  test('callers of a failed batch have an error each', async () => {
+    const tokens = open()
+    await tokens.count('a')
+    closers.push(() => process.kill(redis.pid, 'SIGCONT'))
+    process.kill(redis.pid, 'SIGSTOP')
+    const hasty = open({ timeout: 50, redis: { port: redis.port } })
+    const results = await Promise.allSettled([hasty.getKey('a'), hasty.getKey('b')])
+    const [a, b] = results as PromiseRejectedResult[]
+    expect(a!.reason).toMatchObject({ code: 'TSUNAVAILABLE' })
+    expect(b!.reason).toMatchObject({ code: 'TSUNAVAILABLE' })
+    expect(a!.reason).not.toBe(b!.reason)
+  })
+})
+
+test('a client that is shared keeps every method it had', async () => {
+  const properties = (client: Redis): Map<string, unknown> => {
+    const found = new Map<string, unknown>()
+    for (let at: object = client; at && at !== Object.prototype; at = Object.getPrototypeOf(at) as object) {
+      for (const name of Object.getOwnPropertyNames(at)) {
+        if (!found.has(name)) found.set(name, Object.getOwnPropertyDescriptor(at, name)!.value)
+      }
+    }
+    return found
+  }
+  const client = own()
+  await client.ping()
+  const before = properties(client)
+  const tokens = open({ redis: client })
+  const after = properties(client)
+  const added = [...after.keys()].filter((name) => !before.has(name))
+  expect(added.sort()).toEqual(
+    Object.entries(scripts)
+      .map(([name, { sha1 }]) => `tokenstore:${name}:${sha1.slice(0, 8)}`)
+      // ioredis adds to every command one that answers Buffers.
+      .flatMap((name) => [name, `${name}Buffer`])
+      .sort()
+  )
+  for (const [name, value] of before) {
+    if (typeof value === 'function') expect([name, after.get(name) === value]).toEqual([name, true])
+  }
+  const name = freshPrefix()
+  expect(await client.set(name, 'a')).toBe('OK')
+  expect(await client.get(name)).toBe('a')
+  expect(await client.del(name)).toBe(1)
+  expect(await client.rpush(name, 'a', 'b')).toBe(2)
+  expect(await client.pipeline().get('nothing').llen(name).exec()).toEqual([
+    [null, null],
+    [null, 2]
+  ])
+  // A second store, or a second copy of the library, finds them there and adds nothing.
+  open({ redis: client })
+  expect([...properties(client).keys()]).toEqual([...after.keys()])
+  expect(await tokens.count('a')).toBe(0)
+})
+
+test("a pipeline of the caller's on a shared client is not torn apart", async () => {
+  const client = own()
+  const tokens = open({ redis: client })
+  const token = await tokens.add({ owner_id: 'user-7' })
+  const name = freshPrefix()
+  const multi = client.multi().incr(name).incr(name)
+  const [found, counted] = await Promise.all([tokens.getKey(token.key), multi.exec()])
+  expect(found).toEqual(token)
+  expect(counted).toEqual([
+    [null, 1],
+    [null, 2]
+  ])
+})

@@ -1,0 +1,242 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Redis } from 'ioredis'
+import { startRedis, type RedisServer } from '../../scripts/redis-server'
+import { Tokenstore } from '../../src/main'
+import { scripts } from '../../src/scripts'
+import { client, closeAfterAll, evalsha, keyspace, root } from '../support'
+import { commandOf, readmeBlock, run } from './programs'
+import { conversations, converse } from './vectors'
+
+// The lines as the README prints them; `token` is the prefix in them.
+const lines = readmeBlock('acl').trim().split('\n')
+const users = lines.map((line) => /^ACL SETUSER (\S+) on >(\S+) /.exec(line)!.slice(1, 3) as [string, string])
+const [app, validator] = users as [[string, string], [string, string]]
+
+let server: RedisServer
+let admin: Redis
+beforeAll(async () => {
+  server = await startRedis()
+  admin = client({}, server.url)
+  for (const line of lines) await admin.call('ACL', line.split(' ').slice(1))
+})
+const stores: Tokenstore[] = []
+afterAll(() => Promise.all(stores.map((tokens) => tokens.quit())))
+closeAfterAll()
+afterAll(() => server.stop())
+beforeEach(() => admin.flushall())
+
+const as = ([username, password]: [string, string]): Redis => client({ username, password }, server.url)
+const open = ([username, password]: [string, string], config = {}): Tokenstore => {
+  const tokens = Tokenstore({ redis: { port: server.port, username, password }, timeout: 5000, ...config })
+  stores.push(tokens)
+  return tokens
+}
+
+const commands = (line: string): string[] => [...line.matchAll(/ \+([a-z|]+)/g)].map(([, command]) => command!)
+const called = (names: string[]): string[] => {
+  const found = names.flatMap((name) =>
+    [...readFileSync(join(root, 'lua', `${name}.lua`), 'utf8').matchAll(/redis\.p?call\(\s*'(\w+)'/g)].map(
+      ([, c]) => c!
+    )
+  )
+  return [...new Set(found.map((command) => command.toLowerCase()))]
+}
+const expectDenied = async (redis: Redis, denied: string[][]): Promise<void> => {
+  for (const [command, ...args] of denied) {
+    const answer = await redis.call(command!, args).catch((error: Error) => error.message)
+    expect(`${command} ${args.join(' ')}: ${String(answer)}`).toMatch(/: NOPERM/)
+  }
+}
+
+test('the users may call what the scripts call, what sends scripts, and what ioredis needs', () => {
+  const sends = ['evalsha', 'eval', 'script|load', 'info']
+  expect(commands(lines[0]!).sort()).toEqual([...called(Object.keys(scripts)), ...sends, 'scan'].sort())
+  // The first of these fails, and getkey TOUCH goes on without the others.
+  const touch = ['zadd', 'set', 'pexpireat', 'zrange']
+  const reads = called(['getkey', 'get', 'count', 'gethash']).filter((command) => !touch.includes(command))
+  expect(commands(lines[1]!).sort()).toEqual([...reads, ...sends].sort())
+})
+
+describe('the application', () => {
+  test('every conversation, in ioredis', async () => {
+    const redis = as(app)
+    for (const [i, { steps }] of conversations.entries()) await converse(redis, `token:{${i}}`, steps)
+  })
+
+  test('every conversation, in Python', async () => {
+    const command = commandOf('Python')
+    if (!command) return
+    const env = { REDIS_PORT: String(server.port), REDIS_USER: app[0], REDISCLI_AUTH: app[1], PREFIX: 'token:' }
+    expect(await run(command, ['test/interop/run.py'], env)).toMatchObject({ code: 0, stderr: '' })
+  })
+
+  test.each([{}, { partitioned: true, digest: true }])('every method, with %j', async (config) => {
+    await admin.script('FLUSH')
+    await admin.call('ACL', ['LOG', 'RESET'])
+    const tokens = open(app, config)
+    const { evicted, ...token } = await tokens.add({ owner_id: 'ann', idle: 60, limit: 2, onLimit: 'evict' })
+    expect(evicted).toEqual([])
+    expect(await tokens.getKey(token.key)).toEqual(token)
+    expect(await tokens.get(token.id)).toMatchObject({ id: token.id })
+    expect(await tokens.set(token.id, { a: 1 })).toMatchObject({ attrs: { a: 1 } })
+    expect(await tokens.update(token.id, () => ({ b: 1 }))).toMatchObject({ attrs: { b: 1 } })
+    expect(await tokens.rotate(token.id, { grace: 5 })).toMatchObject({ id: token.id })
+    expect(await tokens.list('ann')).toMatchObject([{ id: token.id }])
+    expect(await tokens.list('ann', { limit: 1 })).toMatchObject({ tokens: [{ id: token.id }], cursor: null })
+    for await (const one of tokens.each('ann')) expect(one.id).toBe(token.id)
+    expect(await tokens.count('ann')).toBe(1)
+    expect(await tokens.delKey(token.key)).toBe(true)
+    expect(await tokens.del(token.id)).toBe(false)
+    await tokens.add({ owner_id: 'ann' })
+    expect(await tokens.delOwner('ann')).toBe(1)
+    const hash = await tokens.makeHash(1, { replaces: 'x' })
+    expect(await tokens.getHash(hash)).toBe(1)
+    expect(await tokens.takeHash(hash)).toBe(1)
+    expect(await tokens.delHash(hash)).toBe(false)
+    await tokens.add({ owner_id: 'ben' })
+    expect(await tokens.reset()).toBe(1)
+    expect(await keyspace(admin, 'token')).toEqual({})
+    // Nothing was refused on the way, and quietly gone without, but the name that ioredis gives itself.
+    const refused = (await admin.call('ACL', ['LOG'])) as string[][]
+    expect(refused.map((entry) => entry[entry.indexOf('object') + 1]).filter((o) => o !== 'client|setinfo')).toEqual([])
+  })
+
+  test('nothing else', async () => {
+    const redis = as(app)
+    await admin.set('other', 'x')
+    await expectDenied(redis, [
+      ['CONFIG', 'GET', '*'],
+      ['CONFIG', 'SET', 'notify-keyspace-events', 'KEA'],
+      ['KEYS', '*'],
+      ['FLUSHALL'],
+      ['FLUSHDB'],
+      ['SCRIPT', 'FLUSH'],
+      ['SUBSCRIBE', '__keyevent@0__:expired'],
+      ['PUBLISH', 'x', 'y'],
+      ['MONITOR'],
+      ['ACL', 'LIST'],
+      ['CLIENT', 'LIST'],
+      ['SLOWLOG', 'GET'],
+      ['SHUTDOWN'],
+      ['GET', 'token:key:x'],
+      ['SET', 'other', 'y'],
+      ['DEL', 'other'],
+      ['MGET', 'tokens'],
+      ['EVAL', 'return 1', '1', 'other']
+    ])
+    await expect(evalsha(redis, 'makehash', 'other', 'x', '1', '1000')).rejects.toThrow('NOPERM')
+    await expect(open(app, { prefix: 'session' }).add({ owner_id: 'ann' })).rejects.toMatchObject({ code: 'NOPERM' })
+    expect(await keyspace(admin, '')).toEqual({ other: { type: 'string', value: 'x', ttl: null } })
+  })
+})
+
+describe('the validator', () => {
+  test('the reading part of every conversation', async () => {
+    const READS = ['getkey', 'get', 'count', 'gethash']
+    const redis = as(validator)
+    let calls = 0
+    for (const { steps } of conversations) {
+      await admin.flushall() // on the one root that is the prefix
+      await converse(admin, 'token', steps, (call, runBy) => {
+        // A use that moves a token's end is not the validator's.
+        const reads = READS.includes(call.call) && !JSON.stringify(call.reply).includes('"after"')
+        if (reads) calls++
+        return runBy(reads ? redis : admin)
+      })
+    }
+    expect(calls).toBeGreaterThan(60)
+  })
+
+  test('its methods, and a use that is not noted', async () => {
+    const owner = open(app)
+    const tokens = open(validator)
+    const plain = await owner.add({ owner_id: 'ann' })
+    const idle = await owner.add({ owner_id: 'ann', idle: 600, ttl: null })
+    const hash = await owner.makeHash('x')
+    const before = await keyspace(admin, '')
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    expect(await tokens.getKey(plain.key)).toEqual(plain)
+    expect(await open(validator, { batch: false }).getKey(idle.key)).toEqual(idle)
+    expect(await tokens.getKey(idle.key, { touch: false })).toEqual(idle)
+    expect(await tokens.get(idle.id)).toEqual(idle)
+    expect(await tokens.count('ann')).toBe(2)
+    expect(await tokens.getHash(hash)).toBe('x')
+    expect(await tokens.getKey('unknown')).toBeNull()
+    const after = await keyspace(admin, '')
+    for (const entry of [...Object.values(before), ...Object.values(after)]) entry.ttl = null
+    expect(after).toEqual(before)
+  })
+
+  test('a use of a token whose every use counts is not noted either', async () => {
+    const key = 'k'.repeat(24)
+    await evalsha(
+      admin,
+      'add',
+      'token',
+      key,
+      '0192f0a1-0000-7000-8000-000000000001',
+      'ann',
+      '{}',
+      'IDLE',
+      60000,
+      'EVERY',
+      1
+    )
+    const record = await admin.get(`token:key:${key}`)
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    const [answered] = (await evalsha(as(validator), 'getkey', 'token', 'TOUCH', key)) as string[]
+    expect(answered).toBe(record)
+    expect(await admin.get(`token:key:${key}`)).toBe(record)
+    const [moved] = (await evalsha(as(app), 'getkey', 'token', 'TOUCH', key)) as string[]
+    expect(moved).not.toBe(record)
+  })
+
+  test('nothing that writes, and nothing else', async () => {
+    const owner = open(app)
+    const tokens = open(validator)
+    const token = await owner.add({ owner_id: 'ann' })
+    const hash = await owner.makeHash('x')
+    const before = Object.entries(await keyspace(admin, '')).map(([name, { value }]) => [name, value])
+    const writes: (() => Promise<unknown>)[] = [
+      () => tokens.add({ owner_id: 'ann' }),
+      () => tokens.set(token.id, {}),
+      () => tokens.del(token.id),
+      () => tokens.delKey(token.key),
+      () => tokens.delOwner('ann'),
+      () => tokens.rotate(token.id),
+      () => tokens.makeHash('y'),
+      () => tokens.takeHash(hash),
+      () => tokens.delHash(hash),
+      () => tokens.reset()
+    ]
+    for (const write of writes) await expect(write()).rejects.toMatchObject({ message: /permission|NOPERM|access|ACL/ })
+    await expectDenied(as(validator), [
+      ['SET', `token:key:${token.key}`, 'x'],
+      ['DEL', `token:key:${token.key}`],
+      ['SET', 'token', 'x'],
+      ['EXPIRE', `token:key:${token.key}`, '1'],
+      ['SCAN', '0'],
+      ['KEYS', '*'],
+      ['CONFIG', 'GET', '*'],
+      ['FLUSHALL'],
+      ['SCRIPT', 'FLUSH'],
+      ['MGET', 'other']
+    ])
+    const after = Object.entries(await keyspace(admin, '')).map(([name, { value }]) => [name, value])
+    expect(after).toEqual(before)
+  })
+
+  test('with EVALSHA_RO no name needs to be open for writing', async () => {
+    const only = lines[1]!.replace('~token %R~', '%R~token %R~').replace('+evalsha +eval', '+evalsha_ro +eval_ro')
+    await admin.call('ACL', only.replace(validator[0], 'readonly').split(' ').slice(1))
+    const redis = as(['readonly', validator[1]])
+    const token = await open(app).add({ owner_id: 'ann' })
+    const { sha1 } = scripts.getkey
+    expect(await redis.call('EVALSHA_RO', [sha1, '1', 'token', 'PEEK', token.key])).toEqual([
+      await admin.get(`token:key:${token.key}`),
+      0
+    ])
+    await expectDenied(redis, [['EVALSHA', sha1, '1', 'token', 'PEEK', token.key]])
+  })
+})

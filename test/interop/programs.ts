@@ -1,0 +1,68 @@
+import { execFile, spawnSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { root } from '../support'
+
+export interface Result {
+  code: number
+  stdout: string
+  stderr: string
+}
+
+/** Runs a program in the project's folder, whatever its exit code. */
+export function run(command: string, args: string[], env: NodeJS.ProcessEnv = {}, input = ''): Promise<Result> {
+  return new Promise((resolve) => {
+    const options = { cwd: root, env: { ...process.env, ...env }, maxBuffer: 1 << 26 }
+    const child = execFile(command, args, options, (error, stdout, stderr) => {
+      const code = error ? (typeof error.code === 'number' ? error.code : -1) : 0
+      resolve({ code, stdout, stderr: stderr || (code === -1 ? String(error) : '') })
+    })
+    child.stdin!.on('error', () => {}) // a program may end without reading it
+    child.stdin!.end(input)
+  })
+}
+
+/** The command line of this project, from its source. */
+export const cli = (args: string[], env: NodeJS.ProcessEnv = {}): Promise<Result> =>
+  run(process.execPath, ['--import', 'tsx', join('src', 'cli.ts'), ...args], { REDISCLI_AUTH: undefined, ...env })
+
+/** Where the programs of the other languages find a server. */
+export function where(url: string): NodeJS.ProcessEnv {
+  const { hostname, port, username, password } = new URL(url)
+  return {
+    REDIS_HOST: hostname,
+    REDIS_PORT: port || '6379',
+    ...(username ? { REDIS_USER: username } : {}),
+    REDISCLI_AUTH: password || undefined
+  }
+}
+
+/** A language and how to find out whether it is there, with its client for Redis. */
+export const languages = {
+  'redis-cli': { commands: ['sh'], check: ['-c', 'command -v redis-cli && command -v jq'], packages: 'redis-tools jq' },
+  Python: { commands: ['/usr/bin/python3', 'python3'], check: ['-c', 'import redis'], packages: 'python3-redis' },
+  PHP: { commands: ['php'], check: ['-r', 'exit(class_exists("Redis") ? 0 : 1);'], packages: 'php-cli php-redis' },
+  Ruby: { commands: ['ruby'], check: ['-e', 'require "redis"'], packages: 'ruby-redis' }
+}
+
+/**
+ * The command of a language, or undefined, after a line that says so, where it is not installed. Where everything must
+ * run, in CI or with REQUIRE_RUNNERS=1, that is a failure.
+ */
+export function commandOf(language: keyof typeof languages): string | undefined {
+  const { commands, check, packages } = languages[language]
+  const found = commands.find((command) => spawnSync(command, check).status === 0)
+  if (found) return found
+  const missing = `${language} or its client for Redis is not installed: Debian has them as ${packages}`
+  if (process.env.CI === 'true' || process.env.REQUIRE_RUNNERS === '1') throw new Error(missing)
+  process.stderr.write(`NOT RUN: ${missing}\n`)
+  return undefined
+}
+
+/** The code between the fences that follow `<!-- name -->` in the README. */
+export function readmeBlock(name: string): string {
+  const readme = readFileSync(join(root, 'README.md'), 'utf8')
+  const [, code] = new RegExp(`<!-- ${name} -->\\n+\`\`\`\\w*\\n(.*?)\`\`\`\\n`, 's').exec(readme) ?? []
+  if (code === undefined) throw new Error(`README.md has no <!-- ${name} --> with a fenced block behind it`)
+  return code
+}

@@ -1,0 +1,102 @@
+import { parseHeader } from '../../src/cli/header'
+import { scripts, type ScriptName } from '../../src/scripts'
+import { client, closeAfterAll, freshPrefix, keyspace } from '../support'
+import { conversations, converse, type Call } from './vectors'
+
+closeAfterAll()
+
+const prefix = freshPrefix()
+const headers = Object.values(scripts).map(({ lua }) => parseHeader(lua))
+const calls = conversations.flatMap(({ steps }) => steps.filter((step): step is Call => 'call' in step))
+/** The families of names that each script was seen to write. */
+const written = new Map<string, Set<string>>()
+const familiesOf = (script: string): string[] =>
+  headers
+    .find(({ name }) => name === script)!
+    .writes.flatMap(([name]) => /^<root>:(\w+):/.exec(name)?.[1] ?? (/^names|^all names|^keys/.test(name) ? 'any' : []))
+
+test.each(conversations.map(({ name, steps }, i) => ({ name, steps, i })))('ioredis: $name', async ({ steps, i }) => {
+  const redis = client()
+  const root = `${prefix}-${i}`
+  await converse(redis, root, steps, async (call, runBy) => {
+    const before = await keyspace(redis, `${root}:`)
+    const reply = await runBy(redis)
+    const after = await keyspace(redis, `${root}:`)
+    for (const name of new Set([...Object.keys(before), ...Object.keys(after)])) {
+      const [a, b] = [before[name], after[name]]
+      // A name may run out between the two looks, and a TTL does run down.
+      const ran = a?.ttl != null && (b === undefined || (b.ttl != null && b.ttl <= a.ttl && a.ttl - b.ttl < 2000))
+      const same = a && b && JSON.stringify({ ...a, ttl: 0 }) === JSON.stringify({ ...b, ttl: 0 })
+      if (ran && (b === undefined ? a.ttl! < 100 : same)) continue
+      if (same && a.ttl === b.ttl) continue
+      const family = name.slice(root.length + 1).split(':')[0]!
+      if (reply instanceof Error || reply === null) throw new Error(`${call.call} wrote ${name} and answered ${reply}`)
+      if (!written.has(call.call)) written.set(call.call, new Set())
+      written.get(call.call)!.add(family)
+    }
+    return reply
+  })
+})
+
+describe('the conversations cover', () => {
+  const of = (script: string): Call[] => calls.filter(({ call }) => call === script)
+  const isError = ({ reply }: Call): boolean => typeof reply === 'object' && reply !== null && 'error' in reply
+  /** What a call shows: what it says, or what its reply is by itself. */
+  const shown = (call: Call): string[] => {
+    const { reply, shows } = call
+    if (shows !== undefined) return [shows].flat()
+    if (isError(call)) return [(reply as { error: string }).error]
+    if (reply === null) return ['nil']
+    return reply === 0 || reply === 1 ? [String(reply)] : []
+  }
+
+  test('every script', () => {
+    expect([...new Set(calls.map(({ call }) => call))].sort()).toEqual(Object.keys(scripts).sort())
+  })
+
+  test.each(headers)('$name: every reply and every error code of its header', ({ name, returns, errors }) => {
+    const things = [...returns, ...errors].map(([thing]) => thing)
+    const seen = new Set(of(name).flatMap(shown))
+    expect(things.filter((thing) => !seen.has(thing))).toEqual([])
+    // An integer of a range is not a line of its own.
+    expect([...seen].filter((thing) => !things.includes(thing) && !/^[01]$/.test(thing))).toEqual([])
+  })
+
+  test.each(headers)('$name: every option and every word of its header', ({ name, args, options }) => {
+    const good = of(name).filter((call) => !isError(call))
+    for (const [at, arg] of args.entries()) {
+      for (const word of /^[A-Z]+(\|[A-Z]+)+$/.test(arg) ? arg.split('|') : []) {
+        expect(good.map((call) => call.args[at])).toContain(word)
+      }
+    }
+    for (const option of options) {
+      const words = option.match(/[A-Z]+/g)!
+      for (const word of words) expect(good.flatMap((call) => call.args.slice(args.length))).toContain(word)
+    }
+  })
+
+  test('every family of names that a header says is written, and no other is', () => {
+    for (const { name, writes } of headers) {
+      const families = familiesOf(name)
+      const seen = [...(written.get(name) ?? [])].sort()
+      expect({ name, missing: families.filter((family) => family !== 'any' && !seen.includes(family)) }).toEqual({
+        name,
+        missing: []
+      })
+      expect({ name, extra: families.includes('any') ? [] : seen.filter((one) => !families.includes(one)) }).toEqual({
+        name,
+        extra: []
+      })
+      if (writes[0]![0] === 'nothing') expect(seen).toEqual([])
+    }
+  })
+})
+
+test('a header is read whole', () => {
+  for (const [name, { lua }] of Object.entries(scripts)) {
+    const header = parseHeader(lua)
+    expect(header.name).toBe(name as ScriptName)
+    expect(header.summary).not.toBe('')
+    for (const rows of [header.writes, header.returns, header.errors]) expect(rows.length).toBeGreaterThan(0)
+  }
+})

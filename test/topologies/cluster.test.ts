@@ -1,0 +1,210 @@
+import { Tokenstore, TokenstoreError } from '../../src/main'
+import { partitioned } from '../../src/layout'
+import { client, closeAfterAll, freshPrefix, store } from '../support'
+import { clusterAudit, clusterClient, clusterKeyspace, errorsAnswered, report, useCluster } from './support'
+
+closeAfterAll()
+const { cluster } = useCluster()
+
+test('10,000 owners spread evenly over the masters, and each call finds its master', async () => {
+  const prefix = freshPrefix()
+  const tokens = store({ redis: clusterClient(cluster()), prefix })
+  const added = await Promise.all(
+    Array.from({ length: 10_000 }, (_, i) => tokens.add({ owner_id: `user-${i}`, attrs: { i } }))
+  )
+
+  const masters = await cluster().masters()
+  const shares = await Promise.all(masters.map(async ({ redis }) => (await redis.dbsize()) / 3))
+  report('10,000 owners over the masters', Object.fromEntries(shares.entries()))
+  expect(shares.reduce((sum, share) => sum + share)).toBe(10_000)
+  for (const share of shares) expect(Math.abs(share / (10_000 / 3) - 1)).toBeLessThan(0.05)
+  expect(await clusterAudit(cluster(), prefix)).toEqual([])
+
+  // Of one tick, so that keys of many roots meet in the batches.
+  expect(await Promise.all(added.map(({ key }) => tokens.getKey(key)))).toEqual(added)
+  const some = added.filter((_, i) => i % 10 === 0)
+  expect(await Promise.all(some.map(({ id }) => tokens.get(id)))).toEqual(some)
+  expect(await Promise.all(some.map(({ owner_id }) => tokens.list(owner_id)))).toEqual(some.map((token) => [token]))
+  const hashes = await Promise.all(some.map(({ id }) => tokens.makeHash({ id })))
+  expect(await Promise.all(hashes.map((hash) => tokens.takeHash(hash)))).toEqual(some.map(({ id }) => ({ id })))
+  expect(await Promise.all(some.map(({ id }) => tokens.del(id)))).toEqual(some.map(() => true))
+  expect(await tokens.reset()).toBe(9000)
+})
+
+test('every method, on names that only its argument leads to', async () => {
+  const prefix = freshPrefix()
+  const tokens = store({ redis: clusterClient(cluster()), prefix })
+  for (let i = 0; i < 40; i++) {
+    const owner_id = `${prefix} owner ${i}`
+    const token = await tokens.add({ owner_id, attrs: { n: 1 }, ttl: 1000, idle: 100 })
+    expect(await tokens.getKey(token.key)).toMatchObject({ id: token.id })
+    expect(await tokens.set(token.id, { n: 2 })).toMatchObject({ attrs: { n: 2 } })
+    expect(await tokens.update(token.id, ({ n }) => ({ n: Number(n) + 1 }))).toMatchObject({ attrs: { n: 3 } })
+    const rotated = (await tokens.rotate(token.id, { grace: 100 }))!
+    expect((await tokens.getKey(token.key))?.key).toBe(token.key)
+    expect((await tokens.getKey(rotated.key))?.id).toBe(token.id)
+    const other = await tokens.add({ owner_id })
+    expect(await tokens.count(owner_id)).toBe(2)
+    expect((await tokens.list(owner_id, { limit: 1 })).tokens).toHaveLength(1)
+    for await (const each of tokens.each(owner_id)) expect([token.id, other.id]).toContain(each.id)
+    expect(await tokens.delKey(other.key)).toBe(true)
+    expect(await tokens.delOwner(owner_id)).toBe(1)
+
+    const first = await tokens.makeHash(i, { replaces: owner_id })
+    const second = await tokens.makeHash(i, { replaces: owner_id })
+    expect(await tokens.getHash(first)).toBeNull()
+    expect(await tokens.getHash(second)).toBe(i)
+    expect(await tokens.delHash(second)).toBe(true)
+  }
+  const left = Object.keys(await clusterKeyspace(cluster(), prefix))
+  expect(left.filter((name) => !name.includes(':latest:'))).toEqual([])
+})
+
+test('texts that no key, id or hash can be are unknown, without a call', async () => {
+  const tokens = store({ redis: clusterClient(cluster()) })
+  // __9 is a tag beyond the last.
+  for (const text of ['a', '{}', 'é'.repeat(24), '__9'.repeat(8), '\ud800'.repeat(24), '*'.repeat(24)]) {
+    expect(await tokens.getKey(text)).toBeNull()
+    expect(await tokens.delKey(text)).toBe(false)
+    expect(await tokens.getHash(text)).toBeNull()
+    expect(await tokens.takeHash(text)).toBeNull()
+    expect(await tokens.delHash(text)).toBe(false)
+  }
+  for (const id of ['a', '0190a0b0-0000-7000-8000-00000000ffff', '0190a0b0-0000-7000-8000-000000004000']) {
+    expect(await tokens.get(id)).toBeNull()
+    expect(await tokens.set(id, {})).toBeNull()
+    expect(await tokens.del(id)).toBe(false)
+    expect(await tokens.rotate(id)).toBeNull()
+  }
+})
+
+test("a forced key or id with another owner's tag is refused and nothing is written", async () => {
+  const prefix = freshPrefix()
+  const tokens = store({ redis: clusterClient(cluster()), prefix })
+  const [ann, bob] = [await tokens.add({ owner_id: 'ann' }), await tokens.add({ owner_id: 'bob' })]
+  const before = await clusterKeyspace(cluster(), prefix)
+  const fresh = partitioned(prefix)
+  const root = fresh.ownerRoot('bob')
+  for (const forced of [
+    { key: bob.key },
+    { id: bob.id },
+    { key: bob.key, id: bob.id },
+    { key: fresh.newKey(root, 24) },
+    { id: fresh.newId(root) },
+    { key: ann.key, id: bob.id },
+    { key: bob.key, id: ann.id },
+    { key: '*'.repeat(24) }
+  ]) {
+    const error: unknown = await tokens.add({ owner_id: 'ann', ...forced }).catch((error: unknown) => error)
+    expect(error).toBeInstanceOf(TypeError)
+    expect((error as Error).message).toMatch(/^(key|id) must be one once issued to this owner: it carries another tag$/)
+  }
+  expect(await clusterKeyspace(cluster(), prefix)).toEqual(before)
+
+  await tokens.del(ann.id)
+  expect(await tokens.add(ann)).toEqual(ann)
+  expect(await clusterKeyspace(cluster(), prefix)).toEqual(before)
+})
+
+test('reset visits every master, as the first call of a store too, and leaves the neighbours alone', async () => {
+  const prefix = freshPrefix()
+  const neighbours = [`${prefix}x`, `x${prefix}`, `${prefix}:x`, `{${prefix}}`].map((prefix) =>
+    store({ redis: clusterClient(cluster()), prefix })
+  )
+  const tokens = store({ redis: clusterClient(cluster()), prefix })
+  for (let i = 0; i < 60; i++) {
+    await Promise.all([tokens, ...neighbours].map((store) => store.add({ owner_id: `user-${i}` })))
+    if (i % 3 === 0) await tokens.makeHash(i, { replaces: `user-${i}` })
+  }
+  const strays = [`${prefix}:{AAA}:other:x`, `${prefix}:{...}:key:x`, `${prefix}:key:x`, `${prefix}:{AAA}key:x`]
+  const redis = clusterClient(cluster())
+  for (const stray of strays) await redis.set(stray, 'x')
+
+  for (const options of [{}, { lazyConnect: true }]) {
+    const lone = store({ redis: clusterClient(cluster(), options), prefix })
+    expect(await lone.reset()).toBe(options.lazyConnect ? 60 + 20 : 60 + 20)
+    expect(Object.keys(await clusterKeyspace(cluster(), `${prefix}:{`)).sort()).toEqual(
+      strays.filter((stray) => stray.startsWith(`${prefix}:{`)).sort()
+    )
+    expect(await redis.exists(`${prefix}:key:x`)).toBe(1)
+    for (let i = 0; i < 60; i++) await tokens.add({ owner_id: `user-${i}` })
+    for (let i = 0; i < 20; i++) await tokens.makeHash(i, { replaces: `user-${i}` })
+  }
+  for (const neighbour of neighbours) expect(await neighbour.reset()).toBe(60)
+})
+
+test('with a hash tag in the prefix everything is in one slot', async () => {
+  const prefix = `{${freshPrefix()}}`
+  const tokens = store({ redis: clusterClient(cluster()), prefix })
+  const key = 'k'.repeat(24)
+  for (let i = 0; i < 30; i++) await tokens.add({ owner_id: `user-${i}` })
+  // Any key of the right length is fine, as on one server.
+  await tokens.add({ owner_id: 'ann', key })
+  const holders = await Promise.all((await cluster().masters()).map(({ redis }) => redis.keys(`${prefix}:*`)))
+  expect(holders.map((names) => names.length).sort((a, b) => a - b)).toEqual([0, 0, 3 * 31])
+  expect(await clusterAudit(cluster(), prefix)).toEqual([])
+  expect(await tokens.getKey(key)).toMatchObject({ owner_id: 'ann' })
+  expect(await tokens.reset()).toBe(31)
+})
+
+test('prefixes that do not fit are refused at once', () => {
+  const redis = clusterClient(cluster())
+  expect(() => Tokenstore({ redis, partitioned: false })).toThrow('prefix must be one with a hash tag')
+  expect(() => Tokenstore({ redis, prefix: '{}token' })).toThrow('prefix must be free of braces')
+  expect(() => Tokenstore({ redis, prefix: '{token}', partitioned: true })).toThrow('prefix must be free of braces')
+  expect(() => Tokenstore({ redis, hashSize: 3 })).toThrow('hashSize must be at least 4')
+})
+
+test('a keyPrefix of the client counts as part of the prefix', async () => {
+  const keyPrefix = freshPrefix()
+  const spread = store({ redis: clusterClient(cluster(), { keyPrefix: `${keyPrefix}:` }), prefix: 'token' })
+  const tagged = store({ redis: clusterClient(cluster(), { keyPrefix: `{${keyPrefix}}:` }), prefix: 'token' })
+  for (const tokens of [spread, tagged]) {
+    const added = await Promise.all(Array.from({ length: 30 }, (_, i) => tokens.add({ owner_id: `user-${i}` })))
+    expect(await Promise.all(added.map(({ key }) => tokens.getKey(key)))).toEqual(added)
+    const [token] = added
+    expect(await tokens.del(token!.id, { replicas: 1 })).toBe(true)
+  }
+  expect(await clusterAudit(cluster(), `${keyPrefix}:token`)).toEqual([])
+  expect(await clusterAudit(cluster(), `{${keyPrefix}}:token`)).toEqual([])
+  expect(Object.keys(await clusterKeyspace(cluster(), `${keyPrefix}:token:{`))).toHaveLength(3 * 29)
+  expect(Object.keys(await clusterKeyspace(cluster(), `{${keyPrefix}}:token:`))).toHaveLength(3 * 29)
+  expect(await spread.reset()).toBe(29)
+  expect(await tagged.reset()).toBe(29)
+  expect(await clusterKeyspace(cluster(), keyPrefix)).toEqual({})
+})
+
+test('scripts that the masters have forgotten are sent again', async () => {
+  const tokens = store({ redis: clusterClient(cluster()) })
+  const owners = Array.from({ length: 30 }, (_, i) => `user-${i}`)
+  await Promise.all(owners.map((owner_id) => tokens.add({ owner_id })))
+  const masters = await cluster().masters()
+  for (const { redis } of masters) await redis.script('FLUSH')
+  const before = await errorsAnswered(masters, 'NOSCRIPT')
+  await Promise.all(owners.map((owner_id) => tokens.add({ owner_id })))
+  expect(await errorsAnswered(masters, 'NOSCRIPT')).toBeGreaterThanOrEqual(before + 3)
+  expect(await Promise.all(owners.map((owner_id) => tokens.count(owner_id)))).toEqual(owners.map(() => 2))
+})
+
+test('errors of a cluster say what Redis said, and are of our kinds', async () => {
+  const tokens = store({ redis: clusterClient(cluster()) })
+  const { key, id } = await tokens.add({ owner_id: 'ann' })
+  const error = await tokens.add({ owner_id: 'ann', key }).catch((error: unknown) => error)
+  expect(error).toBeInstanceOf(TokenstoreError)
+  expect((error as TokenstoreError).code).toBe('TSKEYTAKEN')
+  expect(JSON.stringify(error) + String(error)).not.toContain(key)
+  const unconfirmed = await tokens.set(id, { n: 1 }, { replicas: 2 }).catch((error: unknown) => error)
+  expect((unconfirmed as TokenstoreError).code).toBe('TSREPLICATION')
+  expect(await tokens.get(id)).toMatchObject({ attrs: { n: 1 } })
+})
+
+test('a store on one server with partitioned: true has the very names that a cluster would have', async () => {
+  const prefix = freshPrefix()
+  const single = store({ partitioned: true, prefix })
+  const spread = store({ redis: clusterClient(cluster()), prefix })
+  const added = await Promise.all(Array.from({ length: 50 }, (_, i) => single.add({ owner_id: `user-${i}` })))
+  for (const token of added) await spread.add(token)
+  const names = (await client().keys(`${prefix}:*`)).sort()
+  expect(Object.keys(await clusterKeyspace(cluster(), prefix)).sort()).toEqual(names)
+  expect(await single.reset()).toBe(50)
+})

@@ -1,0 +1,212 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { RedisOptions } from 'ioredis'
+import { startSentinels, type Node, type SentinelGroup } from '../../scripts/redis-cluster'
+import type { Token } from '../../src/types'
+import { audit, closeAfterAll, freshPrefix, store, until } from '../support'
+import { clusterAudit, clusterClient, errorsAnswered, load, report, untyped, useCluster } from './support'
+
+const CALLERS = 20
+/** What may be under way to a replica when its master dies; on one machine it is next to nothing. */
+const REPLICATED_MS = 1000
+
+interface Kept extends Token {
+  n: number
+  /** When the answer to the last write came. */
+  written: number
+  /** A write without an answer may have happened. */
+  unsure: boolean
+}
+
+interface Ended {
+  id: string
+  key: string
+  at: number
+  confirmed: boolean
+}
+
+/** Callers who each work on tokens of their own and remember what they were answered; every fifth one with `replicas`. */
+function work(tokens: ReturnType<typeof store>) {
+  const kept = new Map<string, Kept>()
+  const ended: Ended[] = []
+  const wrong: string[] = []
+  const own = Array.from({ length: CALLERS }, (): Kept[] => [])
+  const running = load(CALLERS, async (caller, rng) => {
+    const mine = own[caller]!
+    const replicas = caller % 5 === 0 ? 1 : 0
+    const at = Math.floor(rng() * mine.length)
+    const one = mine[at]
+    const what = Math.floor(rng() * 6)
+    if (!one || (what === 0 && mine.length < 30)) {
+      const token = await tokens.add({ owner_id: `user-${caller}-${at}`, attrs: { n: 0 }, replicas })
+      const entry = { ...token, n: 0, written: Date.now(), unsure: false }
+      mine.push(entry)
+      kept.set(token.id, entry)
+    } else if (what === 1 && mine.length > 5) {
+      mine.splice(at, 1)
+      kept.delete(one.id)
+      if (await tokens.del(one.id, { replicas })) {
+        ended.push({ id: one.id, key: one.key, at: Date.now(), confirmed: replicas > 0 })
+      }
+    } else if (what === 2) {
+      one.unsure = true
+      const token = await tokens.set(one.id, { n: one.n + 1 }, { replicas })
+      // Null is the answer for a token that the failover lost; checked in the end.
+      if (token) Object.assign(one, { n: one.n + 1, written: Date.now(), unsure: false })
+    } else {
+      const token = await tokens.getKey(one.key)
+      if (token && (token.id !== one.id || token.owner_id !== one.owner_id)) wrong.push('getKey: another token')
+    }
+  })
+  return { running, kept, ended, wrong }
+}
+
+/** Kills a master under load and compares what the callers were told with what is there. */
+async function killUnderLoad(
+  title: string,
+  tokens: ReturnType<typeof store>,
+  kill: () => Promise<void>,
+  healed: () => Promise<unknown>,
+  look: () => Promise<string[]>
+): Promise<void> {
+  const { running, kept, ended, wrong } = work(tokens)
+  let killed = 0
+  let elected = 0
+  try {
+    await until(() => kept.size > 100 && ended.length > 20)
+    await sleep(REPLICATED_MS)
+    killed = Date.now()
+    await kill()
+    await healed()
+    elected = Date.now()
+    // Everybody is served again, without any help.
+    await until(() => running.answeredAfter(elected) !== undefined)
+    await sleep(2000)
+  } finally {
+    await running.stop()
+  }
+  const lastError = Math.max(killed, ...running.errors.map(({ at }) => at))
+
+  expect(untyped(running).slice(0, 3)).toEqual([])
+  expect(wrong).toEqual([])
+  for (const { at } of running.errors) expect(at).toBeGreaterThanOrEqual(killed)
+  // Errors end with the election, but for calls that were under way then: at most their timeout.
+  expect(lastError - elected).toBeLessThan(2500)
+
+  let lost = 0
+  let older = 0
+  for (const { key, id, n, written, unsure } of kept.values()) {
+    const token = await tokens.getKey(key)
+    const settled = written < killed - REPLICATED_MS || written > elected
+    if (token === null) lost++
+    else if (Number(token.attrs.n) < n) older++
+    if (!settled) continue
+    expect(token).toMatchObject({ id })
+    expect(Number(token!.attrs.n)).toBeGreaterThanOrEqual(n)
+    expect(Number(token!.attrs.n)).toBeLessThanOrEqual(unsure ? n + 1 : n)
+  }
+  let alive = 0
+  let confirmedAlive = 0
+  for (const { key, at, confirmed } of ended) {
+    const found = (await tokens.getKey(key)) !== null
+    alive += Number(found)
+    confirmedAlive += Number(found && confirmed)
+    if (found) expect(at).toBeGreaterThan(killed - REPLICATED_MS)
+  }
+  report(title, {
+    calls: running.calls,
+    errors: running.errors.length,
+    'outage s': ((running.answeredAfter(killed + 50) ?? 0) - killed) / 1000,
+    'until the election s': (elected - killed) / 1000,
+    'last error after the kill s': (lastError - killed) / 1000,
+    tokens: kept.size,
+    lost,
+    older,
+    revoked: ended.length,
+    'revocations alive': alive,
+    'confirmed revocations alive': confirmedAlive
+  })
+  expect(confirmedAlive).toBe(0)
+  expect(await look()).toEqual([])
+}
+
+describe('in a cluster', () => {
+  closeAfterAll()
+  const { cluster } = useCluster({ nodeTimeout: 1000 })
+
+  test.each([
+    ['partitioned', freshPrefix],
+    ['in one slot', () => `{${freshPrefix()}}`]
+  ])(
+    'a master that is killed under load costs typed errors until the election, and nothing else: %s',
+    async (name, makePrefix) => {
+      const prefix = makePrefix()
+      const tokens = store({ redis: clusterClient(cluster()), prefix, timeout: 2000 })
+      const slot = await cluster().nodes[0]!.redis.cluster('KEYSLOT', prefix)
+      const victim = await cluster().ownerOf(prefix.includes('{') ? slot : 0)
+      const others = cluster().nodes.filter((node) => node !== victim)
+      try {
+        await killUnderLoad(
+          `failover in a cluster, ${name}`,
+          tokens,
+          () => victim.kill(),
+          () => until(async () => (await cluster().masters()).length === 3 && (await allOk(others)), 20_000),
+          () => clusterAudit(cluster(), prefix)
+        )
+
+        // A script cache is not replicated: what a client believes to be there is sent again.
+        const masters = await cluster().masters()
+        const count = (): Promise<number[]> =>
+          Promise.all(Array.from({ length: 50 }, (_, i) => tokens.count(`user-${i}`)))
+        await count()
+        for (const { redis } of masters) await redis.script('FLUSH')
+        const before = await errorsAnswered(masters, 'NOSCRIPT')
+        await count()
+        expect(await errorsAnswered(masters, 'NOSCRIPT')).toBeGreaterThan(before)
+      } finally {
+        await victim.restart()
+        await cluster().healthy()
+      }
+    }
+  )
+
+  const allOk = async (nodes: Node[]): Promise<boolean> => {
+    const states = (await Promise.all(nodes.map(({ redis }) => redis.cluster('INFO')))) as string[]
+    return states.every((state) => state.includes('cluster_state:ok'))
+  }
+})
+
+describe('under Sentinel', () => {
+  closeAfterAll()
+  let group: SentinelGroup | undefined
+  beforeAll(async () => {
+    group = await startSentinels({ downAfter: 1000 })
+  }, 60_000)
+  afterAll(async () => group?.stop())
+
+  test('a master that is killed under load costs typed errors until the election, and nothing else', async () => {
+    const prefix = freshPrefix()
+    const redis: RedisOptions = group!.options
+    const tokens = store({ redis, prefix, timeout: 2000 })
+    const victim = await group!.master()
+    const second = async (): Promise<Node> => {
+      let master = await group!.master()
+      await until(async () => (master = await group!.master()) !== victim)
+      return master
+    }
+    await killUnderLoad(
+      'failover under Sentinel',
+      tokens,
+      () => victim.kill(),
+      second,
+      async () => audit((await second()).redis, prefix)
+    )
+    const master = await second()
+    await tokens.count('ann')
+    await master.redis.script('FLUSH')
+    await tokens.count('ann')
+    expect(await errorsAnswered([master], 'NOSCRIPT')).toBeGreaterThan(0)
+
+    await group!.rejoin(victim)
+    expect(await tokens.reset()).toBeGreaterThan(0)
+  })
+})

@@ -1,0 +1,4 @@
+import { onACluster, theMethods } from './methods'
+
+onACluster({ spread: true })
+theMethods()

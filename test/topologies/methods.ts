@@ -1,0 +1,36 @@
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Redis } from 'ioredis'
+import { partitioned } from '../../src/layout'
+import { topology } from '../methods/helper'
+import { tagPrefixes } from '../support'
+import { clusterClient, clusterKeyspace, useCluster } from './support'
+
+const folder = join(__dirname, '..', 'methods')
+
+/** Declares every test of the methods once more, on what `topology` has become. */
+export function theMethods(): void {
+  for (const file of readdirSync(folder).filter((file) => file.endsWith('.test.ts'))) {
+    // eslint-disable-next-line @typescript-eslint/no-require-imports
+    describe(file, () => void require(join(folder, file)))
+  }
+}
+
+export function onACluster({ spread }: { spread: boolean }): void {
+  const { cluster } = useCluster()
+  beforeAll(() => {
+    const redis = clusterClient(cluster())
+    topology.config = { ...topology.config, redis }
+    topology.redis = () => redis as unknown as Redis
+    topology.keyPrefixed = (keyPrefix) => clusterClient(cluster(), { keyPrefix })
+    topology.names = async (prefix) =>
+      Object.fromEntries(
+        Object.entries(await clusterKeyspace(cluster(), prefix)).map(([name, { type, value, ttl }]) => [
+          name,
+          { type, value, expires: ttl !== null }
+        ])
+      )
+  })
+  if (spread) topology.layout = partitioned
+  else tagPrefixes()
+}

@@ -1,0 +1,82 @@
+import { execFileSync } from 'node:child_process'
+import { join } from 'node:path'
+import { v7 } from 'uuid'
+import { partitioned } from '../../src/layout'
+import { closeAfterAll, freshPrefix, random, store } from '../support'
+
+closeAfterAll()
+
+const PROGRAM = `
+import json, sys
+from root import *
+print(json.dumps([eval(call[0])(*call[1:]) for call in json.load(sys.stdin)]))
+`
+
+/** Calls functions of root.py, which the README prints. */
+function python(calls: [name: string, ...args: string[]][]): string[] {
+  const options = {
+    input: JSON.stringify(calls),
+    cwd: __dirname,
+    env: { ...process.env, PYTHONDONTWRITEBYTECODE: '1' }
+  }
+  return JSON.parse(execFileSync('python3', ['-c', PROGRAM], { ...options, encoding: 'utf8' })) as string[]
+}
+
+const rng = random(1)
+const owners = [
+  ...['', 'a', 'user-7', '123456789', 'é', '日本', '😀', '\0', '{a}', 'a:b', '"', 'x'.repeat(5000)].filter(Boolean),
+  ...Array.from({ length: 2000 }, () => `user-${Math.floor(rng() * 1e9).toString(36)}`)
+]
+
+test('Python computes the same root as the driver, of an owner, a key, a hash and an id', () => {
+  const layout = partitioned('token')
+  const tokens = owners.map((owner_id) => {
+    const root = layout.ownerRoot(owner_id)
+    return { owner_id, root, key: layout.newKey(root, 24), id: layout.newId(root), hash: layout.newHash(11, owner_id) }
+  })
+  const roots = tokens.map(({ root }) => root)
+  const of = (name: string, part: 'owner_id' | 'key' | 'hash' | 'id'): string[] =>
+    python(tokens.map((token) => [name, 'token', token[part]]))
+  expect(of('root_of_owner', 'owner_id')).toEqual(roots)
+  expect(of('root_of_secret', 'key')).toEqual(roots)
+  expect(of('root_of_secret', 'hash')).toEqual(roots)
+  expect(of('root_of_id', 'id')).toEqual(roots)
+  expect(new Set(roots).size).toBeGreaterThan(1500)
+  // The check value of this CRC, 0x31c3, as 14 bits.
+  expect(layout.ownerRoot('123456789')).toBe('token:{DHD}')
+})
+
+test('keys and ids that Python makes are taken for that owner', async () => {
+  const tokens = store({ partitioned: true, prefix: freshPrefix() })
+  for (const owner_id of owners.slice(0, 40)) {
+    const [key, id] = python([
+      ['new_key', owner_id],
+      ['with_tag', v7(), owner_id]
+    ])
+    const token = await tokens.add({ owner_id, key, id })
+    expect(token).toEqual({ key, id, owner_id, attrs: {} })
+    expect(await tokens.getKey(key!)).toEqual(token)
+    expect(await tokens.get(id!)).toEqual(token)
+  }
+})
+
+test('all 16384 tags are of the alphabet, differ, and come back from a key, an id and a hash', () => {
+  const layout = partitioned('t')
+  const roots = new Set<string>()
+  const wrong: string[] = []
+  for (let i = 0; roots.size < 16384; i++) {
+    const root = layout.ownerRoot(String(i))
+    if (roots.has(root)) continue
+    roots.add(root)
+    const id = layout.newId(root)
+    const found = [
+      layout.idRoot(id),
+      layout.keyRoot(layout.newKey(root, 24)),
+      layout.hashRoot(layout.newHash(8, String(i)))
+    ]
+    const formed = /^t:\{[A-D][\w-]{2}\}$/.test(root)
+    const uuid = /^[\da-f]{8}-[\da-f]{4}-7[\da-f]{3}-[89ab][\da-f]{3}-[\da-f]{12}$/.test(id)
+    if (!formed || !uuid || found.some((each) => each !== root)) wrong.push(root)
+  }
+  expect(wrong).toEqual([])
+})

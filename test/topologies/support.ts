@@ -1,0 +1,112 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Cluster, type ClusterOptions, type Redis } from 'ioredis'
+import type { Node, RedisCluster } from '../../scripts/redis-cluster'
+import { startCluster } from '../../scripts/redis-cluster'
+import { ReplicationError, UnavailableError } from '../../src/main'
+import { audit, auditPartitioned, keyspace, random, type Entry } from '../support'
+
+const clients: Cluster[] = []
+
+/** An ioredis client of a cluster, as an app has one; closed after the tests of the file. */
+export function clusterClient(cluster: RedisCluster, options: ClusterOptions = {}): Cluster {
+  const redis = new Cluster(cluster.startup, options)
+  // The attempts that fail while nodes are away are reported to each call.
+  redis.on('error', () => {})
+  clients.push(redis)
+  return redis
+}
+
+/** A cluster for the tests of a file. */
+export function useCluster(options: Parameters<typeof startCluster>[0] = {}): { cluster(): RedisCluster } {
+  let cluster: RedisCluster | undefined
+  beforeAll(async () => {
+    cluster = await startCluster(options)
+  }, 60_000)
+  afterAll(async () => {
+    for (const redis of clients.splice(0)) redis.disconnect()
+    await cluster?.stop()
+  })
+  return { cluster: () => cluster! }
+}
+
+/** Everything under a prefix on all masters; a name that two of them hold is an error. */
+export async function clusterKeyspace(cluster: RedisCluster, prefix: string): Promise<Record<string, Entry>> {
+  const all: Record<string, Entry> = {}
+  for (const { redis, port } of await cluster.masters()) {
+    for (const [name, entry] of Object.entries(await keyspace(redis, prefix))) {
+      if (name in all) throw new Error(`${name} is on the master at port ${port} and on another`)
+      all[name] = entry
+    }
+  }
+  return all
+}
+
+/** What contradicts itself under a prefix, with a hash tag or without, on any of the masters. */
+export async function clusterAudit(cluster: RedisCluster, prefix: string): Promise<string[]> {
+  const look = prefix.includes('{') ? audit : auditPartitioned
+  const faults = await Promise.all((await cluster.masters()).map(({ redis }: Node) => look(redis, prefix)))
+  return faults.flat()
+}
+
+/** How often an error of this first word was answered, summed over the servers. */
+export async function errorsAnswered(servers: { redis: Redis }[], code: string): Promise<number> {
+  const infos = await Promise.all(servers.map(({ redis }) => redis.info('errorstats')))
+  return infos.reduce((sum, info) => sum + Number(new RegExp(`errorstat_${code}:count=(\\d+)`).exec(info)?.[1] ?? 0), 0)
+}
+
+/** What callers under load met. */
+export interface Load {
+  calls: number
+  /** Milliseconds of the longest call. */
+  longest: number
+  errors: { at: number; error: Error }[]
+  /** When the first call was answered that was sent after this time. */
+  answeredAfter(time: number): number | undefined
+  stop(): Promise<void>
+}
+
+/** Callers, each of which makes one call after the other until they are stopped. */
+export function load(callers: number, call: (caller: number, rng: () => number) => Promise<void>): Load {
+  const answers: { sent: number; answered: number }[] = []
+  let running = true
+  const state: Load = {
+    calls: 0,
+    longest: 0,
+    errors: [],
+    answeredAfter: (time) => {
+      const after = answers.filter(({ sent }) => sent >= time).map(({ answered }) => answered)
+      return after.length === 0 ? undefined : Math.min(...after)
+    },
+    stop: async () => {
+      running = false
+      await Promise.all(all)
+    }
+  }
+  const one = async (caller: number): Promise<void> => {
+    for (const rng = random(caller + 1); running;) {
+      const sent = Date.now()
+      try {
+        await call(caller, rng)
+        answers.push({ sent, answered: Date.now() })
+      } catch (error) {
+        state.errors.push({ at: Date.now(), error: error as Error })
+        await sleep(5)
+      }
+      state.calls++
+      state.longest = Math.max(state.longest, Date.now() - sent)
+    }
+  }
+  const all = Array.from({ length: callers }, (_, caller) => one(caller))
+  return state
+}
+
+/** Of the errors that callers saw, those that do not say that Redis, or a replica asked for, cannot serve now. */
+export const untyped = ({ errors }: Load): Error[] =>
+  errors
+    .map(({ error }) => error)
+    .filter((error) => !(error instanceof UnavailableError || error instanceof ReplicationError))
+
+/** Numbers for whoever reads the output; asked for by an environment variable, since tests should be silent. */
+export function report(title: string, numbers: Record<string, number | string>): void {
+  if (process.env.TOPOLOGY_REPORT) process.stderr.write(`${title}: ${JSON.stringify(numbers)}\n`)
+}
