@@ -58,7 +58,6 @@ test('keys within their grace end as well', async () => {
 
 test('the owner set lives no longer than the last of the others', async () => {
   const { tokens, all, name } = open()
-  const redis = topology.redis()
   const soon = await tokens.add({ owner_id: 'user-7', ttl: 0.2 })
   const late = await tokens.add({ owner_id: 'user-7', ttl: 1000 })
   const never = await tokens.add({ owner_id: 'user-7' })
