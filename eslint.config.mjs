@@ -2,7 +2,7 @@ import js from '@eslint/js'
 import tseslint from 'typescript-eslint'
 
 export default tseslint.config(
-  { ignores: ['dist/', 'coverage/', 'test/tokenstore-0.0.4/', 'test/topologies/'] },
+  { ignores: ['dist/', 'coverage/', 'test/tokenstore-0.0.4/'] },
   js.configs.recommended,
   tseslint.configs.recommendedTypeChecked,
   {

@@ -31,7 +31,7 @@ export async function startNode(args: string[] = [], place: Place = {}): Promise
   // What is asked of a server that dies fails at once.
   const redis = new Redis({ host: HOST, port, retryStrategy: () => 20, maxRetriesPerRequest: 0 })
   redis.on('error', () => {})
-  const connected = (): Promise<void> => until(() => redis.status === 'ready')
+  const connected = (): Promise<void> => until(() => Promise.resolve(redis.status === 'ready'))
   await connected()
   return {
     port,

@@ -73,9 +73,10 @@ export class Connection {
   }
 
   /** The servers that hold names: the one, or every master of a cluster. */
-  nodes(): Node[] {
+  nodes(): Promise<Node[]> {
     const client = this.#client as unknown as Node & { nodes(role: 'master'): Node[] }
-    return isCluster(this.#client) ? client.nodes('master') : [client]
+    // A cluster knows its masters only once it is connected.
+    return this.send('reset', () => Promise.resolve(isCluster(this.#client) ? client.nodes('master') : [client]))
   }
 
   /**

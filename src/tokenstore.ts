@@ -363,7 +363,7 @@ export class Store<Attrs extends object, Digest extends boolean> {
     const { keyPrefix } = this.#connection
     const pattern = (keyPrefix + this.#layout.prefix).replace(/[\\*?[\]]/g, '\\$&') + ':*'
     let removed = 0
-    for (const node of this.#connection.nodes()) {
+    for (const node of await this.#connection.nodes()) {
       let cursor = '0'
       do {
         const page = await this.#connection.send('reset', () =>

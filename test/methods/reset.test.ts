@@ -81,14 +81,13 @@ test('leaves alone what 0.0.4 wrote under the same prefix, and stray types', asy
   const id = 'c3b575f1-06ce-48fb-ac30-9ff50413560d'
   const { id: stray, key } = opened.spare('user-7')
   const write: Promise<unknown>[] = [
-    redis.set(name('id', stray), 'old678901234567890123456'),
     redis.hset(name('key', key), 'a', '1'),
     redis.rpush(name('hash', 'ABCDEFGH'), 'a'),
     redis.sadd(name('latest', 'a'), 'a'),
     redis.sadd(name('tokens', 'old'), id),
     redis.set(name('tokens', 'text'), 'a')
   ]
-  const oldKey = 'old678901234567890123456'
+  const oldKey = opened.spare('user-7').key
   const record = `{"owner_id":"old","attrs":{},"key":"${stored(oldKey)}","id":"${id}"}`
   if (!topology.config.digest) write.push(redis.set(name('key', oldKey), record), redis.set(name('id', stray), oldKey))
   else write.push(redis.set(name('key', oldKey), record), topology.index(name('id', stray), oldKey))
@@ -101,7 +100,7 @@ test('leaves alone what 0.0.4 wrote under the same prefix, and stray types', asy
 
 test('leaves alone a hash of 0.0.4, which is no JSON text', async () => {
   const opened = open()
-  await topology.redis().set(opened.name('hash', '0123456789abcdef'), 'user@example.com', 'EX', 3600)
+  await topology.redis().set(opened.name('hash', 'A123456789abcdef'), 'user@example.com', 'EX', 3600)
   await opened.tokens.makeHash('a')
   expect(await opened.tokens.reset()).toBe(1)
   expect(Object.keys(await opened.all())).toHaveLength(1)

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { partitioned } from '../../src/layout'
+import type { Tokenstore } from '../../src/main'
 import type { Config, Token } from '../../src/types'
 import { closeAfterAll, freshPrefix, store } from '../support'
 import { clusterAudit, clusterClient, clusterKeyspace, errorsAnswered, load, report, useCluster } from './support'
@@ -16,7 +17,7 @@ type Kept = Map<string, Token & { n: number }>
  * Fifty callers, each with tokens of its own among the owners whose slots move, so that each knows what every answer
  * has to be: its tokens as it left them.
  */
-function work(tokens: ReturnType<typeof store>, owners: string[], replicas: number) {
+function work(tokens: Tokenstore, owners: string[], replicas: number) {
   const own = Array.from({ length: CALLERS }, (): Kept => new Map())
   const hashes = Array.from({ length: CALLERS }, (): [hash: string, value: number][] => [])
   let value = 0
@@ -86,7 +87,7 @@ test.each<[name: string, prefix: () => string, replicas: number]>([
   ['partitioned, with confirmed writes', freshPrefix, 1]
 ])('50 callers notice nothing of slots that move, name by name and back: %s', async (name, makePrefix, replicas) => {
   const prefix = makePrefix()
-  const config: Config = { redis: clusterClient(cluster()), prefix, timeout: 2000 }
+  const config: Config = { redis: clusterClient(cluster()), prefix, timeout: 10_000 }
   const tokens = store(config)
   const bySlot = await ownersBySlot(prefix)
   const owners = [...bySlot.values()].flat()

@@ -1,5 +1,4 @@
 import { execFileSync } from 'node:child_process'
-import { join } from 'node:path'
 import { v7 } from 'uuid'
 import { partitioned } from '../../src/layout'
 import { closeAfterAll, freshPrefix, random, store } from '../support'

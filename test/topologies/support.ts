@@ -59,7 +59,7 @@ export interface Load {
   calls: number
   /** Milliseconds of the longest call. */
   longest: number
-  errors: { at: number; error: Error }[]
+  errors: { caller: number; at: number; error: Error }[]
   /** When the first call was answered that was sent after this time. */
   answeredAfter(time: number): number | undefined
   stop(): Promise<void>
@@ -89,7 +89,7 @@ export function load(callers: number, call: (caller: number, rng: () => number) 
         await call(caller, rng)
         answers.push({ sent, answered: Date.now() })
       } catch (error) {
-        state.errors.push({ at: Date.now(), error: error as Error })
+        state.errors.push({ caller, at: Date.now(), error: error as Error })
         await sleep(5)
       }
       state.calls++

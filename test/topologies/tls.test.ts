@@ -1,6 +1,6 @@
 import { Redis } from 'ioredis'
 import { startTls, type TlsServer } from '../../scripts/redis-cluster'
-import { UnavailableError } from '../../src/main'
+import { UnavailableError, type Tokenstore } from '../../src/main'
 import { audit, auditPartitioned, closeAfterAll, freshPrefix, store } from '../support'
 
 let server: TlsServer | undefined
@@ -71,7 +71,7 @@ test.each([{ partitioned: false }, { partitioned: true }])(
 )
 
 test('each right of that user is needed', async () => {
-  const needed: Record<string, (tokens: ReturnType<typeof store>) => Promise<unknown>> = {
+  const needed: Record<string, (tokens: Tokenstore) => Promise<unknown>> = {
     mget: (tokens) => tokens.get('0190a0b0-0000-7000-8000-000000000001'),
     scan: (tokens) => tokens.reset(),
     zadd: (tokens) => tokens.add({ owner_id: 'ann' })
