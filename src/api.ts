@@ -40,7 +40,7 @@ export function api(config: Config = {}): Api {
   const set: Api['set'] = (id, attrs, done) => store.set(id, attrs as Record<string, unknown>, orFalse(done))
   return {
     add: (token, done) => {
-      const { owner_id, attrs, key } = token
+      const { owner_id, attrs, key } = Object(token) as typeof token // what is no object fails in the callback
       const given = { owner_id, attrs: attrs as Record<string, unknown>, ...(key === undefined ? {} : { key }) }
       store.add(given, (error, added) => (error ? done(error) : done(null, Object.assign(token, added))))
     },

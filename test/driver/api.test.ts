@@ -4,7 +4,8 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { api, type Api } from '../../src/main'
-import { client, closeAfterAll, freshPrefix, names, redisUrl, root } from '../support'
+import type { Config } from '../../src/types'
+import { client, closeAfterAll, freshPrefix, names, redisUrl, root, store, until } from '../support'
 
 closeAfterAll()
 
@@ -43,47 +44,181 @@ test('the test file that 0.0.4 published is unchanged, and passes', async () => 
   }
 })
 
-function open(): { tokens: Api; prefix: string } {
+/** A facade of its own, with every method as a promise as well. */
+function open(config: Config = {}): { tokens: Promised; raw: Api; prefix: string } {
   const prefix = freshPrefix()
-  return { tokens: api({ prefix, redis: redisUrl() }), prefix }
+  const raw = api({ prefix, redis: redisUrl(), timeout: 10_000, ...config })
+  opened.push(() => promisify(raw.quit)())
+  const methods = Object.entries(raw) as [string, (...args: unknown[]) => void][]
+  const tokens = Object.fromEntries(methods.map(([name, method]) => [name, promisify(method)])) as unknown as Promised
+  return { tokens, raw, prefix }
 }
+
+const opened: (() => Promise<unknown>)[] = []
+afterEach(async () => {
+  for (const quit of opened.splice(0)) await quit()
+})
+
+type Promised = Record<keyof Api, (...args: unknown[]) => Promise<unknown>>
+interface Old {
+  key: string
+  id: string
+  owner_id: string
+  attrs: Record<string, unknown>
+}
+
+test('it has the methods of 0.0.4, all of which answer through a callback alone', async () => {
+  const { raw } = open()
+  const methods = ['add', 'del', 'delHash', 'delKey', 'get', 'getHash', 'getKey', 'list', 'makeHash', 'quit', 'reset']
+  expect(Object.keys(raw).sort()).toEqual([...methods, 'set', 'setAttrs'].sort())
+  const returned: unknown[] = []
+  await new Promise<void>((resolve) => {
+    returned.push(raw.get('none', () => resolve()))
+  })
+  await new Promise<void>((resolve) => {
+    returned.push(raw.add({ owner_id: 'ann' }, () => resolve()))
+  })
+  expect(returned).toEqual([undefined, undefined])
+})
 
 test('add fills in the object that it was given, set and setAttrs replace the attrs', async () => {
   const { tokens, prefix } = open()
   const given = { owner_id: 'ann', attrs: { a: 1 } }
-  const token = await promisify(tokens.add)(given)
+  const token = (await tokens.add(given)) as Old
   expect(token).toBe(given)
-  expect(given).toMatchObject({ key: expect.stringMatching(/^.{24}$/), id: expect.any(String) })
-  await promisify(tokens.setAttrs)(token!.id, { b: 2 })
-  expect(await promisify(tokens.getKey)(token!.key)).toMatchObject({ attrs: { b: 2 } })
-  await promisify(tokens.set)(token!.id, { c: 3 })
-  expect(await promisify(tokens.list)('ann')).toMatchObject([{ id: token!.id, attrs: { c: 3 } }])
-  expect(await promisify(tokens.delKey)(token!.key)).toBe(true)
+  expect(given).toEqual({
+    key: expect.stringMatching(/^[\w-]{24}$/),
+    id: expect.stringMatching(/^[\da-f-]{36}$/),
+    owner_id: 'ann',
+    attrs: { a: 1 }
+  })
+  expect(await tokens.setAttrs(token.id, { b: 2 })).toEqual({ ...token, attrs: { b: 2 } })
+  expect(await tokens.getKey(token.key)).toEqual({ ...token, attrs: { b: 2 } })
+  expect(await tokens.set(token.id, { c: 3 })).toEqual({ ...token, attrs: { c: 3 } })
+  expect(await tokens.get(token.id)).toEqual({ ...token, attrs: { c: 3 } })
+  expect(await tokens.list('ann')).toEqual([{ ...token, attrs: { c: 3 } }])
+  expect(await tokens.delKey(token.key)).toBe(true)
   expect(await names(client(), prefix)).toEqual({})
-  await promisify(tokens.quit)()
+})
+
+test('a forced key is kept; attrs are {} when absent; what else the object holds stays on it', async () => {
+  const { tokens } = open()
+  const given = { owner_id: 'ann', key: 'forced678901234567890123', note: 'mine' }
+  expect(await tokens.add(given)).toBe(given)
+  expect(given).toEqual({
+    key: 'forced678901234567890123',
+    owner_id: 'ann',
+    note: 'mine',
+    attrs: {},
+    id: expect.any(String)
+  })
+  expect(await tokens.getKey(given.key)).toMatchObject({ owner_id: 'ann', attrs: {} })
+  expect(await tokens.getKey(given.key)).not.toHaveProperty('note')
+  await expect(tokens.add({ owner_id: 'bob', key: given.key })).rejects.toMatchObject({ code: 'TSKEYTAKEN' })
+})
+
+test('an object that add refuses stays as it was', async () => {
+  const { tokens, prefix } = open()
+  const given = { owner_id: 'ann', key: 'short' }
+  await expect(tokens.add(given)).rejects.toThrow(new TypeError('key must be a string of exactly 24 characters'))
+  expect(given).toEqual({ owner_id: 'ann', key: 'short' })
+  expect(await names(client(), prefix)).toEqual({})
 })
 
 test('what is not there is false, and nothing is written', async () => {
   const { tokens, prefix } = open()
-  expect(await promisify(tokens.get)('none')).toBe(false)
-  expect(await promisify(tokens.getKey)('none')).toBe(false)
-  expect(await promisify(tokens.setAttrs)('none', {})).toBe(false)
-  expect(await promisify(tokens.getHash)('none')).toBe(false)
-  expect(await promisify(tokens.del)('none')).toBe(false)
+  expect(await tokens.get('none')).toBe(false)
+  expect(await tokens.getKey('none')).toBe(false)
+  expect(await tokens.set('none', {})).toBe(false)
+  expect(await tokens.setAttrs('none', {})).toBe(false)
+  expect(await tokens.getHash('none')).toBe(false)
+  expect(await tokens.del('none')).toBe(false)
+  expect(await tokens.delKey('none')).toBe(false)
+  expect(await tokens.delHash('none')).toBe(false)
+  expect(await tokens.list('none')).toEqual([])
   expect(await names(client(), prefix)).toEqual({})
-  await promisify(tokens.quit)()
 })
 
-test('hashes have 16 characters, honour their ttl, and hold strings as before or objects', async () => {
+test('wrong arguments come through the callback, and nothing is written', async () => {
   const { tokens, prefix } = open()
-  const hash = await new Promise<string>((resolve) => tokens.makeHash(7, 60, (_error, made) => resolve(made!)))
-  expect(hash).toHaveLength(16)
-  expect(await promisify(tokens.getHash)(hash)).toBe('7')
-  const ttl = await client().pttl(`${prefix}:hash:${hash}`)
-  expect(ttl).toBeGreaterThan(0)
-  expect(ttl).toBeLessThanOrEqual(60_000)
-  const other = await new Promise<string>((resolve) => tokens.makeHash({ a: [] }, (_error, made) => resolve(made!)))
-  expect(await promisify(tokens.getHash)(other)).toEqual({ a: [] })
-  expect(await promisify(tokens.reset)()).toBe(2)
-  await promisify(tokens.quit)()
+  await expect(tokens.add({})).rejects.toThrow(new TypeError('owner_id must be a non-empty well-formed string'))
+  await expect(tokens.add({ owner_id: 'ann', attrs: [] })).rejects.toThrow(
+    new TypeError('attrs must be a plain object')
+  )
+  await expect(tokens.getKey(7)).rejects.toThrow(new TypeError('key must be a non-empty string'))
+  await expect(tokens.get(undefined)).rejects.toThrow(TypeError)
+  await expect(tokens.setAttrs('id', 'a')).rejects.toThrow(new TypeError('attrs must be a plain object'))
+  await expect(tokens.list(null)).rejects.toThrow(TypeError)
+  await expect(tokens.makeHash('a', -1)).rejects.toThrow(TypeError)
+  await expect(tokens.makeHash({ a: () => 1 })).rejects.toThrow(TypeError)
+  await expect(tokens.getHash('')).rejects.toThrow(TypeError)
+  expect(await names(client(), prefix)).toEqual({})
+})
+
+test.each([undefined, null, 'ann', 7])('add of %p, which is no object, does so as well', async (given) => {
+  const { raw } = open()
+  const called = jest.fn()
+  // Not thrown at the caller, who has a callback for it.
+  expect(() => raw.add(given as never, called)).not.toThrow()
+  await until(() => called.mock.calls.length > 0)
+  expect(called.mock.calls).toEqual([[expect.any(TypeError)]])
+})
+
+test('hashes have 16 characters, and live an hour, or as long as their ttl says', async () => {
+  const { tokens, prefix } = open()
+  const left = async (hash: string): Promise<number> => client().pttl(`${prefix}:hash:${hash}`)
+  const [hour, minute, moment] = [
+    (await tokens.makeHash('a')) as string,
+    (await tokens.makeHash('a', 60)) as string,
+    (await tokens.makeHash('a', 0.1)) as string
+  ]
+  for (const hash of [hour, minute, moment]) expect(hash).toMatch(/^[\w-]{16}$/)
+  expect(await left(hour)).toBeGreaterThan(3_590_000)
+  expect(await left(hour)).toBeLessThanOrEqual(3_600_000)
+  expect(await left(minute)).toBeGreaterThan(50_000)
+  expect(await left(minute)).toBeLessThanOrEqual(60_000)
+  await until(async () => (await tokens.getHash(moment)) === false)
+  expect(await tokens.delHash(minute)).toBe(true)
+  expect(await tokens.getHash(minute)).toBe(false)
+  expect(await tokens.reset()).toBe(1)
+})
+
+test('values come back as texts, or as the objects they were', async () => {
+  const { tokens } = open()
+  for (const [value, back] of [
+    ['foo', 'foo'],
+    ['', ''],
+    ['{"a":1}', '{"a":1}'],
+    ['\ud800', '\ud800'],
+    [7, '7'],
+    [0, '0'],
+    [true, 'true'],
+    [false, 'false'],
+    [{ a: [] }, { a: [] }],
+    [
+      ['a', null],
+      ['a', null]
+    ]
+  ]) {
+    expect(await tokens.getHash(await tokens.makeHash(value))).toEqual(back)
+  }
+})
+
+test('it takes the same config as the store', async () => {
+  const { tokens, prefix } = open({ ttl: 100, size: 30, hashSize: 8, digest: true })
+  const token = (await tokens.add({ owner_id: 'ann' })) as Old & { expires_at: number }
+  expect(token.key).toHaveLength(30)
+  expect(token.expires_at).toBeGreaterThan(0)
+  expect(await tokens.makeHash('a')).toHaveLength(8)
+  expect(await tokens.get(token.id)).not.toHaveProperty('key')
+  expect(Object.keys(await names(client(), prefix)).join()).not.toContain(token.key)
+  expect(() => api({ hashsize: 8 } as never)).toThrow(TypeError)
+})
+
+test('its data is that of the store', async () => {
+  const { tokens, prefix } = open()
+  const token = (await tokens.add({ owner_id: 'ann', attrs: { a: 1 } })) as Old
+  expect(await store({ prefix }).getKey(token.key)).toEqual(token)
+  const other = await store({ prefix }).add({ owner_id: 'ann' })
+  expect(await tokens.list('ann')).toEqual([token, other])
 })

@@ -1,117 +1,328 @@
-import { execFileSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { execFile, execFileSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
+import ts from 'typescript'
 import { freshPrefix, redisUrl, root } from '../support'
 
+/** An empty project of somebody else's, with nothing but the packed package and its dependencies. */
 const dir = mkdtempSync(join(tmpdir(), 'tokenstore-package-'))
+const installed = join(dir, 'node_modules', 'tokenstore')
 const bin = (name: string): string => join(root, 'node_modules', '.bin', name)
-const run = (command: string, args: string[], cwd = dir): string =>
-  execFileSync(command, args, {
-    cwd,
-    encoding: 'utf8',
-    env: { ...process.env, REDIS: redisUrl(), PREFIX: freshPrefix() },
-    stdio: ['ignore', 'pipe', 'pipe']
-  })
+const environment = (): NodeJS.ProcessEnv => ({ ...process.env, REDIS: redisUrl(), PREFIX: freshPrefix() })
 
-beforeAll(() => {
-  run('npm', ['pack', '--ignore-scripts', '--pack-destination', dir], root)
-  const modules = join(dir, 'node_modules')
-  mkdirSync(join(modules, 'tokenstore'), { recursive: true })
-  const tarball = readdirSync(dir).find((file) => file.endsWith('.tgz'))!
-  run('tar', ['xzf', tarball, '-C', join(modules, 'tokenstore'), '--strip-components=1'])
-  for (const dependency of ['ioredis', 'uid2', 'uuid', '@types']) {
-    symlinkSync(join(root, 'node_modules', dependency), join(modules, dependency))
+/** What a program prints; rejects with all of it when it fails. */
+async function run(command: string, args: string[], cwd = dir): Promise<string> {
+  const done = promisify(execFile)(command, args, { cwd, env: environment(), encoding: 'utf8', maxBuffer: 2 ** 26 })
+  const { stdout, stderr } = await done.catch((error: Error & { stdout: string; stderr: string }) => {
+    throw new Error(`${command} ${args.join(' ')}\n${error.stdout}${error.stderr}`)
+  })
+  return stdout + stderr
+}
+
+const files = (folder: string, within = ''): string[] =>
+  readdirSync(join(folder, within), { withFileTypes: true }).flatMap((entry) =>
+    entry.isDirectory() ? files(folder, join(within, entry.name)) : [join(within, entry.name)]
+  )
+
+let tarball = ''
+beforeAll(async () => {
+  // `npm test` has built it just before; whoever runs this file alone may not have.
+  const newest = Math.max(...files(join(root, 'src')).map((file) => statSync(join(root, 'src', file)).mtimeMs))
+  const built = join(root, 'dist', 'index.js')
+  if (!existsSync(built) || statSync(built).mtimeMs < newest) await run('npm', ['run', 'build'], root)
+  await run('npm', ['pack', '--ignore-scripts', '--pack-destination', dir], root)
+  tarball = join(
+    dir,
+    readdirSync(dir).find((file) => file.endsWith('.tgz'))!
+  )
+  mkdirSync(installed, { recursive: true })
+  execFileSync('tar', ['xzf', tarball, '-C', installed, '--strip-components=1'])
+  const { dependencies } = JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8')) as {
+    dependencies: Record<string, string>
+  }
+  for (const dependency of [...Object.keys(dependencies), '@types']) {
+    symlinkSync(join(root, 'node_modules', dependency), join(dir, 'node_modules', dependency))
   }
   writeFileSync(join(dir, 'package.json'), '{ "private": true }')
 })
 afterAll(() => rmSync(dir, { recursive: true, force: true }))
 
+describe('the tarball', () => {
+  test('holds what users need, and nothing else', () => {
+    expect(readdirSync(installed).sort()).toEqual(
+      ['CHANGELOG.md', 'LICENSE', 'README.md', 'dist', 'lua', 'package.json', 'scripts'].sort()
+    )
+    expect(files(join(installed, 'scripts'))).toEqual(['load'])
+    expect(files(join(installed, 'lua')).filter((file) => !/^[a-z]+\.lua$/.test(file))).toEqual(['SHA1SUMS'])
+    // Of each source what it is compiled to and its types, and nothing that an earlier build may have left.
+    const sources = files(join(root, 'src')).filter((file) => /\.m?ts$/.test(file))
+    const compiled = sources.flatMap((file) => [file.replace(/ts$/, 'js'), file.replace(/(m?)ts$/, 'd.$1ts')])
+    expect(files(join(installed, 'dist')).sort()).toEqual(compiled.sort())
+  })
+
+  test('says what it is', () => {
+    const manifest = JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8')) as Record<string, unknown>
+    expect(manifest).toMatchObject({ name: 'tokenstore', version: '1.0.0', license: 'MIT', engines: { node: '>=20' } })
+    expect(Object.keys(manifest['dependencies'] as object).sort()).toEqual(['ioredis', 'uid2', 'uuid'])
+    // Nothing runs on the machine of somebody who installs it.
+    const scripts = Object.keys(manifest['scripts'] as object)
+    for (const name of ['preinstall', 'install', 'postinstall', 'prepare']) expect(scripts).not.toContain(name)
+    expect(readFileSync(join(installed, 'CHANGELOG.md'), 'utf8')).toContain('## [1.0.0]')
+    expect(readFileSync(join(installed, 'LICENSE'), 'utf8')).toMatch(/MIT[^]*Simon Swain/)
+  })
+
+  test('brings the scripts byte for byte, with their digests', async () => {
+    const sums = readFileSync(join(installed, 'lua', 'SHA1SUMS'), 'utf8')
+    const lua = files(join(root, 'lua')).filter((file) => file.endsWith('.lua'))
+    expect(sums).toBe(
+      lua
+        .sort()
+        .map((file) => {
+          const text = readFileSync(join(installed, 'lua', file))
+          expect(text.equals(readFileSync(join(root, 'lua', file)))).toBe(true)
+          return `${createHash('sha1').update(text).digest('hex')}  ${file}\n`
+        })
+        .join('')
+    )
+    writeFileSync(join(dir, 'sums.cjs'), `console.log(JSON.stringify(require('tokenstore').scripts))`)
+    const embedded = JSON.parse(await run(process.execPath, ['sums.cjs'])) as Record<
+      string,
+      { sha1: string; lua: string }
+    >
+    expect(
+      Object.entries(embedded)
+        .map(([name, { sha1 }]) => `${sha1}  ${name}.lua\n`)
+        .join('')
+    ).toBe(sums)
+    for (const [name, text] of Object.entries(embedded)) {
+      expect(text.lua).toBe(readFileSync(join(installed, 'lua', `${name}.lua`), 'utf8'))
+    }
+  })
+})
+
+// A small program that uses what it was given, and ends by itself.
 const use = `
   const tokens = Tokenstore({ prefix: process.env.PREFIX, redis: process.env.REDIS })
-  const token = await new Tokenstore({ prefix: process.env.PREFIX, redis: process.env.REDIS }).add({ owner_id: 'ann' })
+  const other = new Tokenstore({ prefix: process.env.PREFIX, redis: process.env.REDIS })
+  const token = await other.add({ owner_id: 'ann' })
   const found = await tokens.getKey(token.key)
-  console.log(found.id === token.id, tokens instanceof Tokenstore, await tokens.reset(), typeof api)
-  process.exit()`
+  const old = api({ prefix: process.env.PREFIX, redis: process.env.REDIS })
+  const not = await new Promise((resolve) => old.getKey('none', (error, found) => resolve(found)))
+  const refused = await tokens.add({ owner_id: 'ann', key: token.key }).catch((error) => error)
+  console.log(found.id === token.id, not, tokens instanceof Tokenstore, refused instanceof KeyTakenError)
+  console.log(await tokens.reset())
+  await new Promise((resolve) => old.quit(resolve))
+  await tokens.quit()
+  await other.quit()`
+const used = 'true false true true\n1\n'
+const named =
+  '{ Tokenstore, api, TokenstoreError, KeyTakenError, LimitError, ConflictError, UnavailableError, scripts }'
 
-test('the tarball holds what users need, and nothing else', () => {
-  expect(readdirSync(join(dir, 'node_modules', 'tokenstore')).sort()).toEqual(
-    ['CHANGELOG.md', 'LICENSE', 'README.md', 'dist', 'lua', 'package.json', 'scripts'].sort()
-  )
-  expect(readdirSync(join(dir, 'node_modules', 'tokenstore', 'scripts'))).toEqual(['load'])
+describe('what is installed', () => {
+  test('is required: the value itself, and its names', async () => {
+    writeFileSync(
+      join(dir, 'a.cjs'),
+      `const Default = require('tokenstore'); const ${named} = Default
+      if (typeof Default !== 'function' || Default !== Tokenstore) throw new Error('not the same')
+      if ([${named.slice(2, -2)}].some((each) => each === undefined)) throw new Error('a name is missing')
+      if (!(new KeyTakenError('a', 'b') instanceof TokenstoreError)) throw new Error('not of its kind')
+      void (async () => {${use}})()`
+    )
+    expect(await run(process.execPath, ['a.cjs'])).toBe(used)
+  })
+
+  test('is imported: by name, and as default', async () => {
+    writeFileSync(
+      join(dir, 'a.mjs'),
+      `import ${named} from 'tokenstore'
+      import Default from 'tokenstore'
+      import * as all from 'tokenstore'
+      import { createRequire } from 'node:module'
+      if (Default !== Tokenstore || all.Tokenstore !== Tokenstore) throw new Error('not the same')
+      if (createRequire(import.meta.url)('tokenstore') !== Tokenstore) throw new Error('another when required')
+      ${use}`
+    )
+    expect(await run(process.execPath, ['a.mjs'])).toBe(used)
+  })
+
+  test('runs as the first lines of the old README say', async () => {
+    writeFileSync(
+      join(dir, 'old.cjs'),
+      `var config = { prefix: process.env.PREFIX, redis: { host: '127.0.0.1', port: Number(new URL(process.env.REDIS).port) } }
+      var Tokenstore = require('tokenstore')
+      var tokens = Tokenstore(config)
+      tokens.add({ owner_id: 'some-id', attrs: { foo: 'bar' } }, function (err, res) {
+        console.log(err, res.key.length, res.owner_id, res.attrs.foo)
+        tokens.reset(function (err, n) {
+          console.log(err, n)
+          tokens.quit(function () {})
+        })
+      })`
+    )
+    expect(await run(process.execPath, ['old.cjs'])).toBe('null 24 some-id bar\nnull 1\n')
+  })
+
+  test('gives its scripts to other programs by name, and nothing that it does not promise', async () => {
+    writeFileSync(
+      join(dir, 'files.cjs'),
+      `const { readFileSync } = require('node:fs')
+      const of = (name) => readFileSync(require.resolve(name), 'utf8')
+      console.log(of('tokenstore/lua/add.lua').split('\\n')[1], of('tokenstore/lua/SHA1SUMS').length > 0)
+      console.log(require('tokenstore/package.json').name)
+      for (const name of ['tokenstore/dist/redis.js', 'tokenstore/src/main', 'tokenstore/dist/main']) {
+        try { require(name); console.log('found', name) } catch (error) { console.log(error.code) }
+      }`
+    )
+    const lines = (await run(process.execPath, ['files.cjs'])).split('\n')
+    expect(lines[0]).toMatch(/^ {2}add -- .* true$/)
+    expect(lines.slice(1)).toEqual(['tokenstore', ...Array<string>(3).fill('ERR_PACKAGE_PATH_NOT_EXPORTED'), ''])
+    writeFileSync(
+      join(dir, 'files.mjs'),
+      `console.log(import.meta.resolve('tokenstore/lua/get.lua').endsWith('/lua/get.lua'))`
+    )
+    expect(await run(process.execPath, ['files.mjs'])).toBe('true\n')
+  })
+
+  test('has a command that runs', async () => {
+    const { pathname } = new URL(`file://${join(installed, 'dist', 'cli.js')}`)
+    expect(readFileSync(pathname, 'utf8')).toMatch(/^#!\/usr\/bin\/env node\n/)
+    expect(await run(process.execPath, [pathname, '--help'])).toMatch(/^Usage: tokenstore load/)
+    expect(await run(process.execPath, [pathname, 'load', '--url', redisUrl()])).toMatch(/^add +[\da-f]{40} /)
+  })
+
+  test.each([
+    ['CommonJS', 'cjs', 'b.cjs'],
+    ['an ES module', 'esm', 'b.mjs']
+  ])('is bundled as %s, and then needs no file of the package', async (_name, format, file) => {
+    writeFileSync(
+      join(dir, `bundle-${file}`),
+      `import Default, ${named} from 'tokenstore'
+      const main = async () => {${use}}
+      if (Default !== Tokenstore) throw new Error('not the same')
+      void main()`
+    )
+    // ioredis is CommonJS and asks for modules of Node, which a bundle that is an ES module must be given a way to.
+    const banner = `import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);`
+    const options = [
+      '--bundle',
+      '--platform=node',
+      `--format=${format}`,
+      `--outfile=out/${file}`,
+      '--log-level=warning'
+    ]
+    if (format === 'esm') options.push(`--banner:js=${banner}`)
+    expect(await run(bin('esbuild'), [`bundle-${file}`, ...options])).toBe('')
+    const empty = mkdtempSync(join(tmpdir(), 'tokenstore-bundle-'))
+    try {
+      copyFileSync(join(dir, 'out', file), join(empty, file))
+      expect(await run(process.execPath, [file], empty)).toBe(used)
+    } finally {
+      rmSync(empty, { recursive: true, force: true })
+    }
+  })
 })
 
-test('required: the value itself, and its names', () => {
-  writeFileSync(
-    join(dir, 'a.cjs'),
-    `const Tokenstore = require('tokenstore'); const { api } = Tokenstore
-    if (Tokenstore.Tokenstore !== Tokenstore) throw new Error('not the same')
-    require('node:fs').readFileSync(require.resolve('tokenstore/lua/add.lua'))
-    void (async () => {${use}})()`
-  )
-  expect(run(process.execPath, ['a.cjs'])).toBe('true true 1 function\n')
+test('publint finds nothing', async () => {
+  expect(await run(bin('publint'), [tarball, '--strict'])).toContain('All good')
 })
 
-test('imported: by name, and as default', () => {
-  writeFileSync(
-    join(dir, 'a.mjs'),
-    `import { Tokenstore, api } from 'tokenstore'; import Default from 'tokenstore'
-    if (Default !== Tokenstore) throw new Error('not the same')
-    ${use}`
-  )
-  expect(run(process.execPath, ['a.mjs'])).toBe('true true 1 function\n')
+// No profile, so that what resolves types the old way ("node10", by `main` and `types`) is looked at as well; the
+// subpath lua/* is a pattern, which attw leaves out by itself.
+test('attw finds nothing', async () => {
+  expect(await run(bin('attw'), [tarball])).toContain('No problems found')
 })
 
-test('bundled, it needs no file of the package', () => {
-  writeFileSync(join(dir, 'b.mjs'), `import { Tokenstore, api } from 'tokenstore'; void (async () => {${use}})()`)
-  run(bin('esbuild'), ['b.mjs', '--bundle', '--platform=node', '--outfile=out/b.cjs', '--log-level=error'])
-  const empty = mkdtempSync(join(tmpdir(), 'tokenstore-bundle-'))
-  try {
-    run('cp', [join(dir, 'out', 'b.cjs'), empty])
-    expect(run(process.execPath, ['b.cjs'], empty)).toBe('true true 1 function\n')
-  } finally {
-    rmSync(empty, { recursive: true, force: true })
+describe('types', () => {
+  const text = readFileSync(join(__dirname, 'types.txt'), 'utf8')
+  const named = "import { Tokenstore, api } from 'tokenstore'"
+  const byDefault = "import Tokenstore, { api } from 'tokenstore'"
+  const required = "import Tokenstore = require('tokenstore')\nconst { api } = Tokenstore"
+  // The files of TypeScript and Node are the same for all of these, and parsed once.
+  const parsed = new Map<string, ts.SourceFile | undefined>()
+
+  /** What the compiler has to say about the program, as each of these files. */
+  function compile(programs: Record<string, string>, options: ts.CompilerOptions): string {
+    for (const [file, imports] of Object.entries(programs)) {
+      const kinds = imports.includes('require(')
+        ? `type Token<T extends object = Record<string, unknown>> = Tokenstore.Token<T>
+           type Page<T> = Tokenstore.Page<T>
+           type Config = Tokenstore.Config`
+        : "import type { Config, Page, Token } from 'tokenstore'"
+      writeFileSync(join(dir, file), `${imports}\n${kinds}\n${text}`)
+    }
+    const all: ts.CompilerOptions = {
+      noEmit: true,
+      strict: true,
+      exactOptionalPropertyTypes: true,
+      noUncheckedIndexedAccess: true,
+      noUnusedLocals: true,
+      target: ts.ScriptTarget.ES2022,
+      types: ['node'],
+      typeRoots: [join(dir, 'node_modules', '@types')],
+      ...options
+    }
+    const host = ts.createCompilerHost(all)
+    const parse = host.getSourceFile.bind(host)
+    host.getCurrentDirectory = () => dir
+    host.getSourceFile = (file, how, ...rest) => {
+      const key = `${file} ${typeof how === 'object' ? how.impliedNodeFormat : ''}`
+      if (!/typescript.lib|@types.node/.test(file)) return parse(file, how, ...rest)
+      if (!parsed.has(key)) parsed.set(key, parse(file, how, ...rest))
+      return parsed.get(key)
+    }
+    const files = Object.keys(programs).map((file) => join(dir, file))
+    const program = ts.createProgram(files, all, host)
+    // The program and our own declarations; those of TypeScript, Node and ioredis are not ours to check.
+    const ours = program.getSourceFiles().filter(({ fileName }) => files.includes(fileName) || isOurs(fileName))
+    expect(ours.length).toBeGreaterThan(files.length + 5)
+    return ts.formatDiagnostics(
+      [
+        ...program.getOptionsDiagnostics(),
+        ...program.getGlobalDiagnostics(),
+        ...ours.flatMap((file) => [...program.getSyntacticDiagnostics(file), ...program.getSemanticDiagnostics(file)])
+      ],
+      host
+    )
   }
-})
+  const isOurs = (file: string): boolean => file.startsWith(join(installed, 'dist'))
 
-const types = (imported: string): string => `
-  ${imported}
-  const tokens = Tokenstore<{ device: string }>({})
-  export async function all(): Promise<string> {
-    const token = await tokens.add({ owner_id: 'ann', attrs: { device: 'phone' } })
-    // @ts-expect-error attrs are the caller's type
-    await tokens.add({ owner_id: 'ann', attrs: { device: 7 } })
-    const digest = new Tokenstore<{ device: string }>({ digest: true })
-    // @ts-expect-error only a digest of the key is stored
-    const key: unknown = (await digest.get('id'))?.key
-    tokens.getKey('key', (error, found) => console.log(error?.message, found?.attrs.device))
-    const page = await tokens.list('ann', { limit: 1 })
-    for await (const each of tokens.each('ann')) console.log(each.attrs.device, key, page.cursor)
-    return token.attrs.device
-  }`
+  test('are right for ES modules and CommonJS', () => {
+    const programs = {
+      'named.mts': named,
+      'default.mts': byDefault,
+      'required.cts': required,
+      'named.cts': named
+    }
+    const options = { module: ts.ModuleKind.Node20, moduleResolution: ts.ModuleResolutionKind.Node16 }
+    expect(compile(programs, options)).toBe('')
+  })
 
-test('the types are right for both module systems', () => {
-  writeFileSync(join(dir, 'types.mts'), types("import { Tokenstore } from 'tokenstore'"))
-  writeFileSync(join(dir, 'types.cts'), types("import Tokenstore = require('tokenstore')"))
-  const options = [
-    '--noEmit',
-    '--strict',
-    '--target',
-    'es2022',
-    '--module',
-    'node20',
-    '--skipLibCheck',
-    '--types',
-    'node'
-  ]
-  expect(run(bin('tsc'), [...options, 'types.mts', 'types.cts'])).toBe('')
-})
+  test('are right for a bundler', () => {
+    const options = { module: ts.ModuleKind.ESNext, moduleResolution: ts.ModuleResolutionKind.Bundler }
+    expect(compile({ 'bundler.ts': byDefault }, options)).toBe('')
+  })
 
-test('publint and attw find nothing', () => {
-  const tarball = join(
-    dir,
-    readdirSync(dir).find((file) => file.endsWith('.tgz'))!
-  )
-  expect(run(bin('publint'), [tarball, '--strict'])).toContain('All good')
-  expect(run(bin('attw'), [tarball])).toContain('No problems found')
+  test('are right for a project that resolves modules the old way', () => {
+    const options = {
+      module: ts.ModuleKind.CommonJS,
+      moduleResolution: ts.ModuleResolutionKind.Node10,
+      ignoreDeprecations: '6.0',
+      esModuleInterop: true
+    }
+    expect(compile({ 'old.ts': named, 'required.ts': required }, options)).toBe('')
+  })
 })

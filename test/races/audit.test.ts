@@ -89,7 +89,7 @@ test('8 processes on overlapping tokens for 20 s, some killed in the middle, lea
       `${operations} operations by ${PROCESSES} processes in ${took} s, ${kills} kills, ` +
         `${ended.size} ends answered, ${records} records left, ${faults.length} faults`
     )
-    expect(faults).toEqual([])
+    expect(faults.slice(0, 20)).toEqual([])
     expect(operations).toBeGreaterThanOrEqual(OPERATIONS)
     expect(kills).toBeGreaterThan(5)
     expect(records).toBeGreaterThan(0)

@@ -152,6 +152,13 @@ describe('0, and nothing written', () => {
     await redis.del(root.at('id', id(1)))
     await zero(root, key(1))
   })
+
+  test('a key within its grace that its token does not list', async () => {
+    const root = new Root(redis)
+    await root.issue(1)
+    await redis.set(root.at('key', 'not-listed'), `{"id":"${id(1)}","grace":${(await root.now()) + HOUR}}`)
+    await zero(root, 'not-listed')
+  })
 })
 
 describe('what Redis evicted', () => {

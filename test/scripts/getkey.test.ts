@@ -257,13 +257,18 @@ describe('TOUCH', () => {
     expect([after[idName], after[set]]).toEqual([before[idName], before[set]])
   })
 
-  test('creates no entry and no set that Redis evicted', async () => {
+  test.each([
+    ['the id', ['id'], ['key', 'tokens']],
+    ["the owner's set", ['tokens'], ['id', 'key']],
+    ['both', ['id', 'tokens'], ['key']]
+  ])('opens a token of which Redis evicted %s, and creates nothing', async (_, gone, left) => {
     const root = new Root(redis)
+    const at = { id: root.at('id', id(1)), key: root.at('key', key(1)), tokens: root.at('tokens', 'o') }
     await root.issue(1, 'o', '{}', 'IDLE', HOUR)
-    await redis.del(root.at('tokens', 'o'), root.at('id', id(1)))
+    for (const family of gone) await redis.del(at[family as keyof typeof at])
     await root.later(HOUR / 2)
     expect(await touch(root, key(1))).toMatchObject([{}, expect.any(Number)])
-    expect(Object.keys(await root.state())).toEqual([`${root.name}:key:${key(1)}`])
+    expect(Object.keys(await root.state())).toEqual(left.map((family) => bytes(at[family as keyof typeof at])))
   })
 })
 

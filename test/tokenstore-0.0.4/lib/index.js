@@ -1,4 +1,4 @@
 // What test/api_test.js requires: the facade, on the tests' Redis instead of port 6379.
-const { api } = require('../../../dist')
+const { api } = require('../../../src/main')
 
 module.exports = { api: () => api({ prefix: process.env.TEST_PREFIX, redis: process.env.TEST_REDIS_URL }) }
