@@ -45,9 +45,9 @@ async function main(): Promise<void> {
   const peers = installPeers()
 
   const settings = { ...(values.quick ? QUICK : FULL), peers }
-  const { redis, ...results } = await measure(settings, progress)
+  const results = await measure(settings, progress)
   if (process.stderr.isTTY) process.stderr.write('\r\x1b[K')
-  const found = report(results, settings, values.quick, { node: process.versions.node, redis, ...versions(peers) })
+  const found = report(results, settings, values.quick, versions(peers))
 
   const home = values.quick ? cache : join(root, 'scripts', 'bench')
   const json = values.json ?? join(home, 'results.json')

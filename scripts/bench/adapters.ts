@@ -45,7 +45,7 @@ export type Name = (typeof NAMES)[number]
 export const TITLES: Record<string, string> = {
   tokenstore: 'this library',
   floor: 'plain ioredis',
-  autopipelining: 'plain ioredis, enableAutoPipelining'
+  autopipelining: 'ioredis, autopipelining'
 }
 
 // connect-redis 10 wants Node 22; 9 is its newest on Node 20, and takes the same client.

@@ -20,10 +20,10 @@ interface Chart {
 }
 
 const WIDTH = 860
-const LABEL = 250
+const LABEL = 200
 const BAR = 15
 const GAP = 16
-const RIGHT = 80
+const RIGHT = 110
 const TOP = 64
 
 const STYLE = `

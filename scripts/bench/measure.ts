@@ -1,11 +1,13 @@
 /** Runs the contenders, one process each, on one Redis in one interleaved run: A B C … C B A, several rounds. */
-import { fork, type ChildProcess } from 'node:child_process'
+import { fork, spawnSync, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { cpus } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { startRedis } from '../redis-server'
 import { NAMES, type Attrs, type Name } from './adapters'
-import type { Slice, Task } from './worker'
+import type { Slice, Step, Task } from './worker'
 
 export interface Settings {
   peers: boolean
@@ -22,8 +24,8 @@ export interface Settings {
 
 export const FULL: Settings = {
   peers: true,
-  rounds: 5,
-  ms: 250,
+  rounds: 9,
+  ms: 120,
   standing: 10_000,
   memoryTokens: 50_000,
   resets: [10_000, 100_000],
@@ -35,18 +37,18 @@ export const FULL: Settings = {
 export const QUICK: Settings = {
   peers: true,
   rounds: 2,
-  ms: 60,
+  ms: 25,
   standing: 2_000,
-  memoryTokens: 10_000,
-  resets: [1_000, 10_000],
+  memoryTokens: 5_000,
+  resets: [500, 5_000],
   resetRounds: 2,
-  growth: [1_000, 30_000],
-  growthSteps: 10
+  growth: [1_000, 20_000],
+  growthSteps: 5
 }
 
 export const IN_FLIGHT = [1, 16, 64, 256]
 export const LISTS = [1, 10, 100, 1000]
-export const GROWING = ['getKey', 'get', 'set', 'add', 'del', 'delKey', 'rotate', 'list of 10', 'count']
+export const GROWING = ['plain GET', 'getKey', 'get', 'set', 'add', 'del', 'delKey', 'rotate', 'list of 10', 'count']
 
 /** One operation of one contender with so many calls in flight: medians of the rounds. */
 export interface Cell {
@@ -91,7 +93,8 @@ export interface Memory {
 
 export interface Growth {
   op: string
-  /** Microseconds per call with 64 in flight. */
+  inFlight: number
+  /** Microseconds per call. */
   small: number
   large: number
   /** The same of the server's CPU. */
@@ -108,6 +111,12 @@ export interface Results {
   growth: Growth[]
 }
 
+/** What was measured, and how: the versions of Redis, and whether it had a core of its own. */
+export interface Measured extends Results {
+  redis: string
+  pinned: boolean
+}
+
 export type Progress = (part: string, done: number, of: number) => void
 
 export const median = (values: number[]): number => {
@@ -116,6 +125,15 @@ export const median = (values: number[]): number => {
   return (sorted[Math.floor(middle)]! + sorted[Math.ceil(middle) - 1]!) / 2
 }
 const sum = (values: number[]): number => values.reduce((a, b) => a + b, 0)
+
+/** Keeps a process to some cores, where the system can: else it is chance who shares one with whom. */
+function pin(pid: number, those: string): boolean {
+  if (cpus().length < 2) return false
+  return spawnSync('taskset', ['-a', '-c', '-p', those, String(pid)], { stdio: 'ignore' }).status === 0
+}
+
+const SERVER_CORE = '0'
+const CLIENT_CORES = `1-${cpus().length - 1}`
 
 class Worker {
   readonly #child: ChildProcess
@@ -138,14 +156,19 @@ class Worker {
     })
   }
 
-  end(): void {
+  pin(cores: string): boolean {
+    return pin(this.#child.pid!, cores)
+  }
+
+  /** Before its Redis stops, about which it would complain. */
+  async end(): Promise<void> {
     this.#settle = undefined
-    this.#child.disconnect()
+    if (this.#child.kill('SIGKILL')) await once(this.#child, 'exit')
   }
 }
 
 type Counters = Record<'cpu' | 'reads' | 'commands' | 'bytesIn' | 'bytesOut', number>
-type Measured = Slice & { server: Counters }
+type Timed = Slice & { server: Counters }
 
 /** What the server has spent and counted so far; the asking itself counts too. */
 async function counters(redis: Redis): Promise<Counters> {
@@ -164,7 +187,7 @@ function minus(a: Counters, b: Counters): Counters {
   return Object.fromEntries(Object.entries(a).map(([name, value]) => [name, value - b[name as 'cpu']])) as Counters
 }
 
-async function timed(redis: Redis, worker: Worker, task: Task): Promise<Measured> {
+async function timed(redis: Redis, worker: Worker, task: Task): Promise<Timed> {
   const first = await counters(redis)
   const before = await counters(redis)
   const slice = (await worker.ask(task)) as Slice
@@ -172,28 +195,31 @@ async function timed(redis: Redis, worker: Worker, task: Task): Promise<Measured
   return { ...slice, server: minus(minus(after, before), minus(before, first)) }
 }
 
-export async function measure(settings: Settings, progress: Progress): Promise<Results & { redis: string }> {
+export async function measure(settings: Settings, progress: Progress): Promise<Measured> {
   const server = await startRedis()
   const redis = new Redis(server.url)
   const names = NAMES.slice(0, settings.peers ? undefined : 3)
   const workers = new Map<Name, Worker>()
   try {
+    let pinned = pin(server.pid, SERVER_CORE)
     for (const name of names) {
       const worker = new Worker(name, server.url)
       workers.set(name, worker)
       await worker.ask()
+      pinned = worker.pin(CLIENT_CORES) && pinned
       await worker.ask({ do: 'prove' })
     }
     const info = await redis.info('server')
     return {
       redis: /(?:redis|valkey)_version:(\S+)/.exec(info)![1]!,
+      pinned,
       cells: await speed(settings, progress, redis, workers),
       memory: await memory(settings, progress, redis, workers),
       resets: await resets(settings, progress, redis, workers),
       growth: await growth(settings, progress)
     }
   } finally {
-    for (const worker of workers.values()) worker.end()
+    for (const worker of workers.values()) await worker.end()
     redis.disconnect()
     await server.stop()
   }
@@ -220,7 +246,7 @@ async function speed(
     }
     await worker.ask({ do: 'fill', tokens: standing, perOwner: 10, attrs: ATTRS, owner: 'owner' })
   }
-  const seen = new Map<string, Measured[][]>()
+  const seen = new Map<string, Timed[][]>()
   // Round 0 warms up and counts for nothing.
   for (let round = 0; round <= rounds; round++) {
     for (const [v, { ops, inFlight }] of visits.entries()) {
@@ -247,11 +273,11 @@ async function speed(
   )
 }
 
-function cell(contender: Name, op: string, inFlight: number, own: Measured[][], floor: Measured[][]): Cell {
-  const per = (slices: Measured[], of: (slice: Measured) => number): number =>
+function cell(contender: Name, op: string, inFlight: number, own: Timed[][], floor: Timed[][]): Cell {
+  const per = (slices: Timed[], of: (slice: Timed) => number): number =>
     sum(slices.map(of)) / sum(slices.map(({ calls }) => calls))
-  const perCall = (of: (slice: Measured) => number): number => median(own.map((slices) => per(slices, of)))
-  const ratios = (of: (slice: Measured) => number): number[] =>
+  const perCall = (of: (slice: Timed) => number): number => median(own.map((slices) => per(slices, of)))
+  const ratios = (of: (slice: Timed) => number): number[] =>
     own.map((slices, round) => per(slices, of) / per(floor[round]!, of))
   const speeds = ratios(({ seconds }) => seconds).map((ratio) => 1 / ratio)
   return {
@@ -295,7 +321,7 @@ async function memory(
       progress('memory', found.length, kinds.length * names.length)
       await redis.flushall('SYNC')
       const before = await used()
-      await workers.get(contender)!.ask({ do: 'fill', tokens: memoryTokens, perOwner, attrs, owner: 'owner' })
+      await workers.get(contender)!.ask({ do: 'fill', tokens: memoryTokens, perOwner, attrs, owner: 'o', padded: true })
       found.push({ contender, attrsBytes: bytes, perOwner, bytes: ((await used()) - before) / memoryTokens })
     }
   }
@@ -374,31 +400,39 @@ async function growth({ growth: sizes, growthSteps }: Settings, progress: Progre
   const servers = [await startRedis(), await startRedis()] as const
   const clients = servers.map(({ url }) => new Redis(url))
   const worker = new Worker('tokenstore', ...servers.map(({ url }) => url))
-  const seen = new Map<string, Measured[]>()
+  // Few calls a step, since the smaller store has not many tokens to end and issue.
+  const kinds = [1, 64].flatMap((inFlight) =>
+    GROWING.map((op) => ({ op, inFlight, calls: inFlight === 1 ? 100 : 250 }))
+  )
+  const seen = new Map<string, Timed[]>()
   try {
     await worker.ask()
+    worker.pin(CLIENT_CORES)
+    for (const { pid } of servers) pin(pid, SERVER_CORE)
     progress('growth', 0, growthSteps)
     for (const size of sizes) await worker.ask({ do: 'grow', size })
     for (let round = 0; round < growthSteps; round++) {
       progress('growth', round, growthSteps)
-      for (const op of GROWING) {
+      for (const { op, inFlight, calls } of kinds) {
         for (const store of [0, 1, 1, 0] as const) {
-          const task: Task = { do: 'step', op, size: sizes[store], calls: 1000 }
-          const at = `${op}/${store}`
-          seen.set(at, [...(seen.get(at) ?? []), await timed(clients[store]!, worker, task)])
+          const ask = (part: Step['part']): Step => ({ do: 'step', part, op, size: sizes[store], calls, inFlight })
+          const at = `${op}/${inFlight}/${store}`
+          await worker.ask(ask('before'))
+          seen.set(at, [...(seen.get(at) ?? []), await timed(clients[store]!, worker, ask('run'))])
+          await worker.ask(ask('after'))
         }
       }
     }
   } finally {
-    worker.end()
+    await worker.end()
     for (const client of clients) client.disconnect()
     for (const server of servers) await server.stop()
   }
-  return GROWING.map((op) => {
-    const cost = (store: 0 | 1, of: (slice: Measured) => number): number =>
-      median(seen.get(`${op}/${store}`)!.map((slice) => of(slice) / slice.calls))
+  return kinds.map(({ op, inFlight }) => {
+    const cost = (store: 0 | 1, of: (slice: Timed) => number): number =>
+      median(seen.get(`${op}/${inFlight}/${store}`)!.map((slice) => of(slice) / slice.calls))
     const [small, large] = [cost(0, ({ seconds }) => seconds * 1e6), cost(1, ({ seconds }) => seconds * 1e6)]
     const [smallCpu, largeCpu] = [cost(0, ({ server }) => server.cpu), cost(1, ({ server }) => server.cpu)]
-    return { op, small, large, smallCpu, largeCpu, ratio: large / small, cpuRatio: largeCpu / smallCpu }
+    return { op, inFlight, small, large, smallCpu, largeCpu, ratio: large / small, cpuRatio: largeCpu / smallCpu }
   })
 }

@@ -1,5 +1,6 @@
 /** One contender in a process of its own, so that its CPU time, heap and compiled code are nobody else's. */
 import { performance } from 'node:perf_hooks'
+import { Redis } from 'ioredis'
 import { library, open, type Attrs, type Contender, type Handle, type Name } from './adapters'
 
 export interface Slice {
@@ -12,14 +13,23 @@ export interface Slice {
   p99: number
 }
 
+export interface Step {
+  do: 'step'
+  part: 'before' | 'run' | 'after'
+  op: string
+  size: number
+  calls: number
+  inFlight: number
+}
+
 /** What the parent asks for. */
 export type Task =
   | { do: 'prove' }
-  | { do: 'fill'; tokens: number; perOwner: number; attrs: Attrs; owner: string }
+  | { do: 'fill'; tokens: number; perOwner: number; attrs: Attrs; owner: string; padded?: boolean }
   | { do: 'time'; op: string; inFlight: number; ms: number }
   | { do: 'reset' }
   | { do: 'grow'; size: number }
-  | { do: 'step'; op: string; size: number; calls: number }
+  | Step
 
 const ATTRS: Attrs = { name: 'Ada', role: 'admin', device: 'phone', ip: '192.0.2.7' }
 const CHANGED: Attrs = { name: 'Ada', role: 'guest', device: 'phone', ip: '192.0.2.8' }
@@ -90,29 +100,35 @@ async function prove(): Promise<void> {
 }
 
 /** Operations on numbered tokens of this library, in a store of any size: no list of tokens to keep. */
-const stores = new Map<number, ReturnType<ReturnType<typeof library>['Tokenstore']>>()
+interface Sized {
+  store: ReturnType<ReturnType<typeof library>['Tokenstore']>
+  redis: Redis
+}
+const stores = new Map<number, Sized>()
 const keyOf = (n: number): string => String(n).padStart(24, 'k')
 const idOf = (n: number): string => `00000000-0000-7000-8000-${n.toString(16).padStart(12, '0')}`
 const ownerOf = (n: number): string => `owner-${Math.floor(n / 10)}`
 const STRIDE = 7919 // a prime, so that steps of it meet every token, far apart
 
-type Growing = (store: NonNullable<ReturnType<typeof stores.get>>, n: number) => Promise<unknown>
-const issue: Growing = (store, n) => store.add({ owner_id: ownerOf(n), attrs: ATTRS, key: keyOf(n), id: idOf(n) })
-const end: Growing = (store, n) => store.del(idOf(n))
+type Growing = (sized: Sized, n: number) => Promise<unknown>
+const issue: Growing = ({ store }, n) => store.add({ owner_id: ownerOf(n), attrs: ATTRS, key: keyOf(n), id: idOf(n) })
+const end: Growing = ({ store }, n) => store.del(idOf(n))
 /** What is timed, and what is done untimed before and after so that the next step finds the same store. */
 const growing: Record<string, { run: Growing; before?: Growing; after?: Growing }> = {
-  getKey: { run: (store, n) => store.getKey(keyOf(n)) },
-  get: { run: (store, n) => store.get(idOf(n)) },
-  set: { run: (store, n) => store.set(idOf(n), CHANGED) },
+  // What the same costs without us: even that grows, once the tables of Redis are larger than the caches of the CPU.
+  'plain GET': { run: ({ redis }, n) => redis.get(`token:key:${keyOf(n)}`) },
+  getKey: { run: ({ store }, n) => store.getKey(keyOf(n)) },
+  get: { run: ({ store }, n) => store.get(idOf(n)) },
+  set: { run: ({ store }, n) => store.set(idOf(n), CHANGED) },
   add: { before: end, run: issue },
   del: { run: end, after: issue },
-  delKey: { run: (store, n) => store.delKey(keyOf(n)), after: issue },
+  delKey: { run: ({ store }, n) => store.delKey(keyOf(n)), after: issue },
   rotate: {
-    run: (store, n) => store.rotate(idOf(n)),
-    after: async (store, n) => (await end(store, n), issue(store, n))
+    run: ({ store }, n) => store.rotate(idOf(n)),
+    after: async (sized, n) => (await end(sized, n), issue(sized, n))
   },
-  'list of 10': { run: (store, n) => store.list(ownerOf(n)) },
-  count: { run: (store, n) => store.count(ownerOf(n)) }
+  'list of 10': { run: ({ store }, n) => store.list(ownerOf(n)) },
+  count: { run: ({ store }, n) => store.count(ownerOf(n)) }
 }
 
 async function all(calls: number, call: (n: number) => Promise<unknown>): Promise<void> {
@@ -124,15 +140,16 @@ async function all(calls: number, call: (n: number) => Promise<unknown>): Promis
 }
 
 let walked = 0
-async function step(op: string, size: number, calls: number): Promise<Slice> {
-  const store = stores.get(size)!
-  const { run, before, after } = growing[op]!
-  const first = (walked += calls)
-  const each = (operation: Growing) => (call: number) => operation(store, ((first + call) * STRIDE) % size)
-  if (before) await all(calls, each(before))
-  const slice = await time(each(run), 64, Infinity, (call) => call < calls)
-  if (after) await all(calls, each(after))
-  return slice
+/** One part of a step: the next of the numbers are prepared, then timed, then put back. */
+async function step({ part, op, size, calls, inFlight }: Step): Promise<Slice | undefined> {
+  const operation = growing[op]![part]
+  if (part === 'before') walked += calls
+  if (!operation) return undefined
+  const first = walked
+  const each = (call: number): Promise<unknown> => operation(stores.get(size)!, ((first + call) * STRIDE) % size)
+  if (part === 'run') return time(each, inFlight, Infinity, (call) => call < calls)
+  await all(calls, each)
+  return undefined
 }
 
 async function answer(task: Task): Promise<unknown> {
@@ -140,10 +157,12 @@ async function answer(task: Task): Promise<unknown> {
     case 'prove':
       return prove()
     case 'fill': {
-      const { tokens, perOwner, attrs, owner } = task
+      const { tokens, perOwner, attrs, owner, padded } = task
       standing.length = 0
       return all(tokens, async (n) => {
-        standing.push(await contender.add(`${owner}-${Math.floor(n / perOwner)}`, attrs))
+        const nth = Math.floor(n / perOwner)
+        // Owners of 12 to 43 characters, so that no contender is lucky with the size classes of the allocator.
+        standing.push(await contender.add(`${owner}-${nth}`.padEnd(padded ? 12 + (nth % 32) : 0, '-'), attrs))
       })
     }
     case 'time': {
@@ -160,12 +179,12 @@ async function answer(task: Task): Promise<unknown> {
     }
     case 'grow': {
       const url = urls[stores.size]!
-      const store = library().Tokenstore<Attrs>({ redis: url, timeout: 60_000 })
-      stores.set(task.size, store)
-      return all(task.size, (n) => issue(store, n))
+      const sized = { store: library().Tokenstore({ redis: url, timeout: 60_000 }), redis: new Redis(url) }
+      stores.set(task.size, sized)
+      return all(task.size, (n) => issue(sized, n))
     }
     case 'step':
-      return step(task.op, task.size, task.calls)
+      return step(task)
   }
 }
 
