@@ -1,6 +1,6 @@
 /** @type {import('jest').Config} */
 module.exports = {
-  // Cluster, failover and resharding are work in progress: `npm run test:topologies`.
+  // They start clusters and kill servers, which takes minutes and a quiet machine: `npm run test:topologies`.
   testPathIgnorePatterns: process.env.TOPOLOGIES ? [] : ['<rootDir>/test/topologies/'],
   testMatch: ['<rootDir>/test/**/*.test.ts'],
   // The types are checked once, by `npm run typecheck`.

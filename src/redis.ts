@@ -95,9 +95,8 @@ export class Connection {
       if (failed) throw failed
       return [result, unconfirmed ? 0 : Number(n)] as const
     })
-    // The text that takehash answers may be '0'; a count is '0' too on a client with stringNumbers.
-    const nothingDone = reply === null || (script !== 'takehash' && Number(reply) === 0)
-    if (confirmed >= replicas || nothingDone) return reply
+    // Also when there was nothing to do: what an earlier, unconfirmed call did may be undone yet.
+    if (confirmed >= replicas) return reply
     throw errorOf('TSREPLICATION', `${script}: done, but confirmed by ${confirmed} of ${replicas} replicas`)
   }
 
@@ -233,8 +232,9 @@ function isClient(redis: RedisClient | RedisOptions | string): redis is RedisCli
 
 function open(redis: RedisOptions | string): RedisClient {
   // A command whose answer is lost is reported at once and never sent again: the second run of a takehash would
-  // answer nil, that of a set could undo a newer one.
-  const once: RedisOptions = { autoResendUnfulfilledCommands: false, maxRetriesPerRequest: 0 }
+  // answer nil, that of a set could undo a newer one. And ioredis keeps the process up for its disconnectTimeout, 2 s by
+  // default, when a client whose connection is down already is told to disconnect.
+  const once: RedisOptions = { autoResendUnfulfilledCommands: false, maxRetriesPerRequest: 0, disconnectTimeout: 100 }
   return typeof redis === 'string'
     ? new Redis(redis, once)
     : new Redis({ host: '127.0.0.1', port: 6379, ...once, ...redis })
