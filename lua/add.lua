@@ -25,10 +25,11 @@
 ]]
 local root, key, id, owner_id, attrs = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local function refuse(code, text) return redis.error_reply(code .. ' add: ' .. text) end
+local function stray() return refuse('TSRECORD', 'a name holds something of another layout') end
 
-local uuid = '^' .. ('%x'):rep(8) .. ('%-' .. ('%x'):rep(4)):rep(4) .. ('%x'):rep(8) .. '$'
 if #KEYS ~= 1 or not attrs then return refuse('TSBADARG', 'expected root key id owner_id attrs') end
 if key == '' or #key > 256 then return refuse('TSBADARG', 'key must be 1 to 256 bytes') end
+local uuid = '^%x%x%x%x%x%x%x%x%-%x%x%x%x%-%x%x%x%x%-%x%x%x%x%-%x%x%x%x%x%x%x%x%x%x%x%x$'
 if not id:find(uuid) or id:find('%u') then return refuse('TSBADARG', 'id must be a UUID in lower case') end
 if owner_id == '' then return refuse('TSBADARG', 'owner_id must not be empty') end
 if not attrs:find('^{.*}$') then return refuse('TSBADARG', 'attrs must be a JSON object') end
@@ -40,7 +41,7 @@ while ARGV[at] do -- at most four options
   option[word], at = tonumber(n), at + 2
   if word == 'LIMIT' then option.policy, at = ARGV[at], at + 1 end
 end
-local idle, every, limit, policy = option.IDLE, option.EVERY, option.LIMIT, option.policy
+local ttl, idle, every, limit, policy = option.TTL, option.IDLE, option.EVERY, option.LIMIT, option.policy
 if every and every > (idle or 0) then return refuse('TSBADARG', 'EVERY must not be longer than IDLE') end
 if limit and policy ~= 'REJECT' and policy ~= 'EVICT' then
   return refuse('TSBADARG', 'LIMIT n needs REJECT or EVICT')
@@ -53,20 +54,22 @@ local function head_of(record, of) -- all but attrs, which is never parsed; nil 
   if not attrs_at or record:sub(1, 57) ~= '{"id":"' .. of .. '","owner_id":"' then return nil end
   return cjson.decode(record:sub(1, attrs_at - 1) .. '}')
 end
-local function is_ours(text) -- a record, or the alias that rotate leaves for a grace
-  local token = text:sub(1, 7) == '{"id":"' and text:sub(44, 57) == '","owner_id":"' and text:sub(-2) == '}}'
-  return token and text:find(',"attrs":{', 57, true) or text:find('^{"id":"[%x-]+","grace":%d+}$')
+if redis.call('EXISTS', key_name, id_name, root) > 0 then -- with root: fails while a cluster moves the slot
+  local function is_stray(name) -- neither a record nor the alias that rotate leaves for a grace
+    local text = string_at(name)
+    if not text then return redis.call('EXISTS', name) > 0 end
+    local token = text:sub(1, 7) == '{"id":"' and text:sub(44, 57) == '","owner_id":"' and text:sub(-2) == '}}'
+    return not (token and text:find(',"attrs":{', 57, true) or text:find('^{"id":"[%x-]+","grace":%d+}$'))
+  end
+  local held, other = string_at(key_name), string_at(id_name)
+  local other_name = other and root .. ':key:' .. other
+  if head_of(held, id) then return { key, held, head_of(held, id).expires_at or 0 } end
+  if held and not is_stray(key_name) then return refuse('TSKEYTAKEN', 'the key belongs to another id') end
+  if other and head_of(string_at(other_name), id) then return refuse('TSKEYTAKEN', 'the id belongs to another key') end
+  if is_stray(key_name) or is_stray(other_name or id_name) then return stray() end -- else the id led nowhere
 end
-local held, other = unpack(redis.call('MGET', key_name, id_name, root)) -- with root: fails while the slot moves
-local others = other and string_at(root .. ':key:' .. other)
-if head_of(held, id) then return { key, held, head_of(held, id).expires_at or 0 } end
-if held and is_ours(held) then return refuse('TSKEYTAKEN', 'the key belongs to another id') end
-if head_of(others, id) then return refuse('TSKEYTAKEN', 'the id belongs to another key') end
-local strays = held or others and not is_ours(others) or redis.call('EXISTS', key_name, id_name) > (other and 1 or 0)
 local kind = redis.call('TYPE', owner_set).ok
-if strays or kind ~= 'none' and kind ~= 'zset' then
-  return refuse('TSRECORD', 'a name holds something of another layout')
-end
+if kind ~= 'none' and kind ~= 'zset' then return stray() end
 
 local time = redis.call('TIME')
 local now, live = time[1] * 1000 + math.floor(time[2] / 1000), {}
@@ -78,7 +81,7 @@ if limit and redis.call('ZCOUNT', owner_set, now, '+inf') >= limit then -- a mem
   end
   if policy == 'REJECT' and #live >= limit then return refuse('TSLIMIT', 'the owner has that many live tokens') end
 end
-local ends_at = option.TTL and now + option.TTL
+local ends_at = ttl and now + ttl
 local expires_at = idle and math.min(now + idle, ends_at or math.huge) or ends_at
 local lifetime = expires_at and (',"expires_at":%.0f'):format(expires_at) or ''
 if ends_at then lifetime = lifetime .. (',"ends_at":%.0f'):format(ends_at) end
@@ -97,14 +100,15 @@ for n = 1, limit and #live - limit + 1 or 0 do -- the tokens over the limit
   redis.call('ZREM', owner_set, member)
   reply[#reply + 1] = member
 end
+redis.call('ZREMRANGEBYSCORE', owner_set, '-inf', '(' .. now)
 if expires_at then
   redis.call('SET', key_name, record, 'PXAT', expires_at)
   redis.call('SET', id_name, key, 'PXAT', expires_at)
+  local last = redis.call('ZRANGE', owner_set, -1, -1, 'WITHSCORES')[2]
+  if last ~= 'inf' then redis.call('PEXPIREAT', owner_set, last) end -- with inf it has no TTL already
 else
   redis.call('SET', key_name, record)
   redis.call('SET', id_name, key)
+  redis.call('PERSIST', owner_set)
 end
-redis.call('ZREMRANGEBYSCORE', owner_set, '-inf', '(' .. now)
-local last = redis.call('ZRANGE', owner_set, -1, -1, 'WITHSCORES')[2]
-if last == 'inf' then redis.call('PERSIST', owner_set) else redis.call('PEXPIREAT', owner_set, last) end
 return reply

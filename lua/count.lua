@@ -40,10 +40,11 @@ local keys = mget(root .. ':id:', ids)
 local records, live = mget(root .. ':key:', keys), 0
 local owner = '","owner_id":' .. cjson.encode(owner_id) .. ','
 for i, id in ipairs(ids) do
-  local record, start = records[i], '{"id":"' .. id .. owner
-  local key_name = root .. ':key:' .. (keys[i] or '')
+  local record = keys[i] and records[i]
   if record and not is_ours(record) then return stray() end
-  if not record and redis.call('EXISTS', root .. ':id:' .. id, key_name) > (keys[i] and 1 or 0) then return stray() end
-  if record and record:sub(1, #start) == start then live = live + 1 end
+  if not record and redis.call('EXISTS', keys[i] and root .. ':key:' .. keys[i] or root .. ':id:' .. id) > 0 then
+    return stray()
+  end
+  if record and record:find(id, 8, true) == 8 and record:find(owner, 44, true) == 44 then live = live + 1 end
 end
 return live

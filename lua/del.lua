@@ -21,7 +21,7 @@ local key = redis.call('MGET', id_name, root)[1] -- with root: fails while a clu
 local key_name = root .. ':key:' .. (key or '')
 local record = key and redis.call('MGET', key_name)[1]
 if not record then
-  if redis.call('EXISTS', id_name, key_name) > (key and 1 or 0) then return stray() end
+  if redis.call('EXISTS', key and key_name or id_name) > 0 then return stray() end
   redis.call('DEL', id_name) -- if it is there, it led nowhere: its record was evicted
   return 0
 end

@@ -23,8 +23,8 @@ if not opened then
 end
 local id, current, record = opened:sub(8, 43), key, opened
 if opened:sub(45, 53) == ',"grace":' then -- rotated out: opens the token whose record still lists it
-  current = redis.call('MGET', root .. ':id:' .. id)[1] or ''
-  record = redis.call('MGET', root .. ':key:' .. current)[1]
+  current = redis.call('MGET', root .. ':id:' .. id)[1]
+  record = current and redis.call('MGET', root .. ':key:' .. current)[1]
   if not record then return 0 end
 end
 local ours = record:sub(1, 7) == '{"id":"' and record:sub(44, 57) == '","owner_id":"' and record:sub(-2) == '}}'

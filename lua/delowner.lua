@@ -43,24 +43,24 @@ local keys = mget(root .. ':id:', ids)
 local records, kept, ended, names = mget(root .. ':key:', keys), false, 0, {}
 local owner = '","owner_id":' .. cjson.encode(owner_id) .. ','
 for i, id in ipairs(ids) do
-  local record, start = records[i], '{"id":"' .. id .. owner
-  local own = record and record:sub(1, #start) == start
-  local key_name = root .. ':key:' .. (keys[i] or '')
+  local record = keys[i] and records[i]
+  local own = record and record:find(id, 8, true) == 8 and record:find(owner, 44, true) == 44
+  local key_name, id_name = root .. ':key:' .. (keys[i] or ''), root .. ':id:' .. id
   if record and not is_ours(record) then return stray() end
-  if not record and redis.call('EXISTS', root .. ':id:' .. id, key_name) > (keys[i] and 1 or 0) then return stray() end
+  if not record and redis.call('EXISTS', keys[i] and key_name or id_name) > 0 then return stray() end
   if own and id == except then
-    kept = record:match('^"expires_at":(%d+)', #start + 1) or '+inf'
+    kept = record:match('^"expires_at":(%d+)', 44 + #owner) or '+inf'
   elseif own then
     ended = ended + 1
-    names[#names + 1] = key_name
-    names[#names + 1] = root .. ':id:' .. id
-    local head = cjson.decode(record:sub(1, record:find(',"attrs":{', #start, true) - 1) .. '}')
-    for old in pairs(head.graced or {}) do -- a name whose grace is over may be another token's by now
+    names[#names + 1], names[#names + 2] = key_name, id_name
+    local head = record:sub(1, record:find(',"attrs":{', 57, true) - 1)
+    local graced = head:find(',"graced":{', 57, true) and cjson.decode(head .. '}').graced
+    for old in pairs(graced or {}) do -- a name whose grace is over may be another token's by now
       local name, alias = root .. ':key:' .. old, '{"id":"' .. id .. '","grace":'
       if (redis.call('MGET', name)[1] or ''):sub(1, #alias) == alias then names[#names + 1] = name end
     end
   elseif keys[i] and (not record or record:sub(8, 43) ~= id) then -- the id led nowhere: its record was evicted
-    names[#names + 1] = root .. ':id:' .. id
+    names[#names + 1] = id_name
   end
 end
 

@@ -19,7 +19,7 @@ local key = redis.call('MGET', id_name, root)[1] -- with root: fails while a clu
 local key_name = root .. ':key:' .. (key or '')
 local record = key and redis.call('MGET', key_name)[1]
 if not record then
-  if redis.call('EXISTS', id_name, key_name) > (key and 1 or 0) then return stray() end
+  if redis.call('EXISTS', key and key_name or id_name) > 0 then return stray() end
   return nil
 end
 local ours = record:sub(1, 7) == '{"id":"' and record:sub(44, 57) == '","owner_id":"' and record:sub(-2) == '}}'
@@ -28,4 +28,4 @@ if record:sub(8, 43) ~= id and (attrs_at or record:find('^{"id":"[%x-]+","grace"
   return nil -- the id's own record was evicted, and its key issued again
 end
 if not attrs_at then return stray() end
-return { key, record, tonumber(record:sub(1, attrs_at):match(',"expires_at":(%d+)')) or 0 }
+return { key, record, tonumber(record:sub(1, attrs_at):match('","expires_at":(%d+)')) or 0 }

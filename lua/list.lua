@@ -38,6 +38,10 @@ local kind = redis.call('TYPE', owner_set).ok
 if kind ~= 'none' and kind ~= 'zset' then return stray() end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local function digits(id) -- sorts as the id does; letters Lua compares by the locale of the server
+  return (id:gsub('%x', function(digit) return ('%02d'):format(tonumber(digit, 16)) end))
+end
+
 local ended = redis.call('ZCOUNT', owner_set, '-inf', '(' .. now)
 local first = ended
 if after then -- behind (score, after) in the set, which need not be in it any more
@@ -45,7 +49,8 @@ if after then -- behind (score, after) in the set, which need not be in it any m
   local last = redis.call('ZCOUNT', owner_set, '-inf', score)
   while first < last do -- halves the ids of that score
     local middle = math.floor((first + last) / 2)
-    if redis.call('ZRANGE', owner_set, middle, middle)[1] > after then last = middle else first = middle + 1 end
+    local id = redis.call('ZRANGE', owner_set, middle, middle)[1]
+    if digits(id) > digits(after) then last = middle else first = middle + 1 end
   end
   first = math.max(first, ended)
 end
@@ -54,8 +59,10 @@ local cursor = ''
 if count and first + count < redis.call('ZCARD', owner_set) then
   cursor = redis.call('ZSCORE', owner_set, ids[count]) .. ':' .. ids[count]
 end
-for i = 2, #ids do -- ids sort by time of issue, as a set of never-ending tokens does already
-  if #ARGV == 1 and ids[i] < ids[i - 1] then table.sort(ids) break end
+if #ARGV == 1 and redis.call('ZCOUNT', owner_set, '+inf', '+inf') < #ids then -- those that never end are in order
+  local order = {}
+  for _, id in ipairs(ids) do order[id] = digits(id) end
+  table.sort(ids, function(a, b) return order[a] < order[b] end) -- ids sort by time of issue
 end
 
 local function mget(prefix, list) -- 1,000 names a call, since unpack has room for 8,000; false where is no string
@@ -73,18 +80,21 @@ local function is_ours(text) -- a record, or the alias that rotate leaves for a 
 end
 local keys = mget(root .. ':id:', ids)
 local records, reply, gone = mget(root .. ':key:', keys), { cursor }, {}
-local owner = '","owner_id":' .. cjson.encode(owner_id) .. ','
+local owner, n = '","owner_id":' .. cjson.encode(owner_id) .. ',', 1
+local rest = 44 + #owner -- where a record goes on behind id and owner
 for i, id in ipairs(ids) do
-  local key, record = keys[i], records[i]
-  local id_name, key_name, start = root .. ':id:' .. id, root .. ':key:' .. (key or ''), '{"id":"' .. id .. owner
-  if record and record:sub(1, #start) == start and is_ours(record) then
-    local expires_at = record:match('^"expires_at":(%d+)', #start + 1)
-    local n = #reply
-    reply[n + 1], reply[n + 2], reply[n + 3] = key, record, tonumber(expires_at) or 0
-  elseif record and not is_ours(record)
-    or not record and redis.call('EXISTS', id_name, key_name) > (key and 1 or 0) then
+  local key, record = keys[i], keys[i] and records[i]
+  local own = record and record:find(id, 8, true) == 8 and record:find(owner, 44, true) == 44
+  if own and record:find('"attrs":{', rest, true) and record:sub(-2) == '}}' then
+    local expires_at = record:match('^"expires_at":(%d+)', rest)
+    reply[n + 1], reply[n + 2], reply[n + 3] = key, record, expires_at and tonumber(expires_at) or 0
+    n = n + 3
+  elseif record and not is_ours(record) then
     return stray()
   else
+    local id_name = root .. ':id:' .. id
+    if not key and redis.call('EXISTS', id_name) > 0 then return stray() end
+    if key and not record and redis.call('EXISTS', root .. ':key:' .. key) > 0 then return stray() end
     gone[#gone + 1] = { id, key and (not record or record:sub(8, 43) ~= id) and id_name }
   end
 end

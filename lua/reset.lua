@@ -13,7 +13,7 @@
            left                        members left in the owner sets named: give the same names again
   Errors   TSBADARG                    an argument is missing; nothing written
 
-  What is not of this layout stays where it is. Of an owner set 100 members go at a time, so no call takes long.
+  What is not of this layout stays where it is. At most 250 members of owner sets go in a call, so none takes long.
 ]]
 local root = KEYS[1]
 if #KEYS ~= 1 or #ARGV < 1 or #ARGV > 1000 then
@@ -66,14 +66,30 @@ function end_.id(id)
     redis.call('DEL', root .. ':id:' .. id) -- led nowhere: its record was evicted, its key perhaps issued again
   end
 end
-function end_.tokens(owner_id)
+local budget = 250 -- members
+function end_.tokens(owner_id) -- many tokens at once, those with a grace one by one
   local owner_set = root .. ':tokens:' .. owner_id
   if redis.call('TYPE', owner_set).ok ~= 'zset' then return end
-  for _, id in ipairs(redis.call('ZRANGE', owner_set, 0, 99)) do
-    end_.id(id)
-    redis.call('ZREM', owner_set, id)
+  local ids = budget > 0 and redis.call('ZRANGE', owner_set, 0, budget - 1) or {}
+  local id_names, key_names, ended = {}, {}, {}
+  for i, id in ipairs(ids) do id_names[i] = root .. ':id:' .. id end
+  local keys = ids[1] and redis.call('MGET', unpack(id_names))
+  for i in ipairs(ids) do key_names[i] = root .. ':key:' .. (keys[i] or '') end
+  local records = ids[1] and redis.call('MGET', unpack(key_names))
+  local owner = '","owner_id":' .. cjson.encode(owner_id) .. ','
+  for i, id in ipairs(ids) do
+    local record = keys[i] and attrs_at(records[i]) and records[i]
+    local own = record and record:find(id, 8, true) == 8 and record:find(owner, 44, true) == 44
+    if own and not record:find(',"graced":{', 57, true) then
+      ended[#ended + 1], ended[#ended + 2] = key_names[i], id_names[i]
+      tokens = tokens + 1
+    else
+      end_.id(id)
+    end
   end
-  left = left + redis.call('ZCARD', owner_set)
+  if ended[1] then redis.call('DEL', unpack(ended)) end
+  if ids[1] then redis.call('ZREM', owner_set, unpack(ids)) end
+  budget, left = budget - #ids, left + redis.call('ZCARD', owner_set)
 end
 function end_.hash(hash)
   local value = string_at(root .. ':hash:' .. hash) or ''

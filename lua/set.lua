@@ -25,7 +25,7 @@ local key = redis.call('MGET', id_name, root)[1] -- with root: fails while a clu
 local key_name = root .. ':key:' .. (key or '')
 local record = key and redis.call('MGET', key_name)[1]
 if not record then
-  if redis.call('EXISTS', id_name, key_name) > (key and 1 or 0) then return stray() end
+  if redis.call('EXISTS', key and key_name or id_name) > 0 then return stray() end
   return nil
 end
 local ours = record:sub(1, 7) == '{"id":"' and record:sub(44, 57) == '","owner_id":"' and record:sub(-2) == '}}'
@@ -40,4 +40,4 @@ if expected and record:sub(#head + 1, -2) ~= expected then
 end
 record = head .. attrs .. '}'
 redis.call('SET', key_name, record, 'KEEPTTL')
-return { key, record, tonumber(head:match(',"expires_at":(%d+)')) or 0 }
+return { key, record, tonumber(head:match('","expires_at":(%d+)')) or 0 }

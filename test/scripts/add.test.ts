@@ -301,6 +301,7 @@ describe('TSRECORD', () => {
     for (const more of options) await root.refuses('TSRECORD', 'add', key(1), id(1), 'o', '{}', ...more)
     await redis.set(root.at('id', id(1)), key(1))
     await root.refuses('TSRECORD', 'add', key(1), id(1), 'o', '{}')
+    await root.refuses('TSRECORD', 'add', key(3), id(1), 'o', '{}')
     await redis.set(root.at('id', id(1)), key(2))
     await root.refuses('TSRECORD', 'add', key(1), id(1), 'o', '{}')
   })

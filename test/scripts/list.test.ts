@@ -1,3 +1,8 @@
+import { execFileSync } from 'node:child_process'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { startRedis } from '../../scripts/redis-server'
 import { client, closeAfterAll } from '../support'
 import { ATTRS, OWNERS, strayRecords, strayTypes } from './cases'
 import { type Arg, expectState, id, key, Root } from './root'
@@ -390,4 +395,36 @@ test('neighbours are neither read nor written, not even one with the name of the
   })
   await redis.del(root.at('id', id(1)))
   expect(await root.run('list', 'o')).toEqual([''])
+})
+
+// In Danish aa is the last letter, behind z. Redis takes over the locale in which it is started, and Lua compares by it.
+test('the order is that of the bytes of the ids in every locale', async () => {
+  const [source, name] = ['/usr/share/i18n/locales/da_DK', 'da_DK.UTF-8']
+  if (!existsSync(source)) {
+    if (process.env.CI === 'true' || process.env.REQUIRE_RUNNERS === '1') throw new Error("Debian's locales is missing")
+    process.stderr.write('NOT RUN: the order in a Danish locale; Debian has it as locales\n')
+    return
+  }
+  const locales = mkdtempSync(join(tmpdir(), 'tokenstore-locale-'))
+  execFileSync('localedef', ['--no-archive', '-i', source, '-f', 'UTF-8', join(locales, name)], { stdio: 'ignore' })
+  const [path, all] = [process.env.LOCPATH, process.env.LC_ALL]
+  Object.assign(process.env, { LOCPATH: locales, LC_ALL: name })
+  const server = await startRedis()
+  const restore = (name: string, value?: string) =>
+    value === undefined ? delete process.env[name] : (process.env[name] = value)
+  restore('LOCPATH', path)
+  restore('LC_ALL', all)
+  try {
+    const danish = client({}, server.url)
+    expect(await danish.eval("return {'aa' > 'b', 'aa' < 'b'}", 0)).toEqual([1, null])
+    const root = new Root(danish)
+    const ids = ['9', '0a', 'a9', 'aa', 'ab', 'b0', 'f0'].map((end) => id(0).slice(0, -end.length) + end)
+    for (const one of [...ids].reverse()) await root.run('add', `key of ${one}`, one, 'o', '{}')
+    expect((await walk(root, 1)).flat()).toEqual([...ids].sort())
+    await root.run('add', 'key of another', id(0), 'o', '{}', 'TTL', HOUR)
+    expect((await list(root)).ids).toEqual([id(0), ...ids].sort())
+  } finally {
+    await server.stop()
+    rmSync(locales, { recursive: true })
+  }
 })

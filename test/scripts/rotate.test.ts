@@ -347,3 +347,39 @@ test('neighbours are neither read nor written, not even one with the name of the
   expect(await root.state()).toMatchObject(before)
   expect(Object.keys(await root.state())).toHaveLength(Object.keys(before).length + 4)
 })
+
+test.each<[string, Arg[]]>([
+  ['never ends', []],
+  ['has a TTL', ['TTL', HOUR]],
+  ['has an IDLE', ['TTL', 2 * HOUR, 'IDLE', HOUR, 'EVERY', HOUR]]
+])('keys within their grace that are called like a field of the record: a token that %s', async (_, options) => {
+  const names = [
+    'expires_at',
+    'ends_at',
+    'idle',
+    'every',
+    'graced',
+    'owner_id',
+    'attrs',
+    '","expires_at":1',
+    ',"idle":1'
+  ]
+  const root = new Root(redis)
+  const { expires_at } = await root.issue(1, 'o', '{}', ...options)
+  for (const newkey of [...names, 'last']) await root.run('rotate', id(1), newkey, 'GRACE', HOUR)
+  const [, record] = (await root.run('get', id(1))) as [string, string]
+  for (const name of names) expect(JSON.parse(record)).toHaveProperty(['graced', name])
+  const attrs = record.replace(/\{\}\}$/, '{"a":1}}')
+  await root.unchanged(async () => {
+    for (const use of ['TOUCH', 'PEEK']) {
+      const replies = (await root.run('getkey', use, 'last', ...names)) as unknown[]
+      for (let i = 0; i < replies.length; i += 2) expect(replies.slice(i, i + 2)).toEqual([record, expires_at])
+    }
+    expect(await root.run('get', id(1))).toEqual(['last', record, expires_at])
+    expect(await root.run('list', 'o')).toEqual(['', 'last', record, expires_at])
+  })
+  expect(await root.run('set', id(1), '{"a":1}')).toEqual(['last', attrs, expires_at])
+  expect(await root.run('delowner', 'o', 'EXCEPT', id(1))).toBe(0)
+  expect(await root.run('del', id(1))).toBe(1)
+  expect(await root.state()).toEqual({})
+})
