@@ -6,8 +6,10 @@ import { v7 as uuidV7 } from 'uuid'
  * name from its root; this is the only place that makes one. A root is null for a text that no token or hash can have.
  */
 export interface Layout {
-  /** What the root of any name begins with, for SCAN. */
+  /** What the root of any name begins with. */
   readonly prefix: string
+  /** What stands between prefix and family in the names of a root, as a pattern of SCAN. */
+  readonly tagPattern: string
   ownerRoot(owner_id: string): string
   keyRoot(key: string): string | null
   idRoot(id: string): string | null
@@ -27,6 +29,7 @@ export function singleRoot(prefix: string): Layout {
   const root = (): string => prefix
   return {
     prefix,
+    tagPattern: '',
     ownerRoot: root,
     keyRoot: root,
     idRoot: root,
@@ -56,6 +59,7 @@ export function partitioned(prefix: string): Layout {
   const byName = (name: string): string => tagOf(crc16(name) % TAGS)
   return {
     prefix,
+    tagPattern: ':{???}',
     ownerRoot: (owner_id) => rootOf(byName(owner_id)),
     keyRoot: byTag,
     idRoot: (id) => {

@@ -28,6 +28,8 @@ export function parse(what: string, text: string): unknown {
   }
 }
 
-export function* triples(reply: unknown[]): Generator<Triple> {
-  for (let i = 0; i < reply.length; i += 3) yield reply.slice(i, i + 3) as Triple
+export function triples(reply: unknown[]): Triple[] {
+  const found: Triple[] = []
+  for (let i = 0; i < reply.length; i += 3) found.push([reply[i], reply[i + 1], reply[i + 2]] as Triple)
+  return found
 }

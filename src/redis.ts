@@ -1,4 +1,5 @@
 import { Redis, type RedisOptions } from 'ioredis'
+import { Cork, type Corkable } from './cork'
 import { errorOf, fromRedis, type TokenstoreError } from './errors'
 import { scripts, type ScriptName } from './scripts'
 
@@ -9,6 +10,7 @@ export interface RedisClient {
   readonly status: string
   readonly isCluster?: boolean
   readonly options: { keyPrefix?: string }
+  readonly stream?: Corkable
   defineCommand(name: string, definition: { lua: string; numberOfKeys?: number }): void
   connect(): Promise<unknown>
   disconnect(): void
@@ -44,6 +46,7 @@ export class Connection {
   readonly #commands: Commands
   readonly #owned: boolean
   readonly #timeout: number
+  readonly #cork = new Cork()
   readonly #waiting = new Set<{ send(): void; fail(error: Error): void }>()
   #stopListening: (() => void) | undefined
   #lastError = ''
@@ -85,7 +88,13 @@ export class Connection {
    * behind the WAIT.
    */
   async run(script: ScriptName, root: string, args: readonly (string | number)[], replicas = 0): Promise<unknown> {
-    if (replicas === 0) return this.send(script, () => this.#commands[COMMANDS[script]]!(root, ...args))
+    if (replicas === 0) {
+      return this.send(script, () => {
+        // A batch of keys is large enough to be worth a write.
+        if (script !== 'getkey') this.#cork.hold(this.#client.stream)
+        return this.#commands[COMMANDS[script]]!(root, ...args)
+      })
+    }
     const [reply, confirmed] = await this.send(script, async () => {
       const pipeline = (this.#client as unknown as Redis).pipeline()
       pipeline.eval(scripts[script].lua, 1, root, ...args)

@@ -6,7 +6,7 @@ import * as check from './check'
 import { ConflictError, TokenstoreError } from './errors'
 import { partitioned, singleRoot, type Layout } from './layout'
 import { attrsText, decode, parse, triples, type Triple } from './record'
-import { Connection, isCluster, keyPrefixOf } from './redis'
+import { Connection, isCluster, keyPrefixOf, type Node } from './redis'
 import type { AddedToken, Callback, Config, NewToken, Page, StoredToken, Token } from './types'
 
 // A hash is drawn again when it is taken; with the default size that never happens, with hashSize 1 it soon does.
@@ -16,7 +16,9 @@ const UPDATE_TRIES = 100
 const PAGE = 100
 // What lua/add.lua takes.
 const MAX_KEY_BYTES = 256
-const SCAN_COUNT = 500
+// Of names in Redis, per SCAN and per script: few enough that neither takes Redis a millisecond or two.
+const SCAN_COUNT = 1000
+const RESET_NAMES = 250
 
 export interface WriteOptions {
   /** Answer once so many replicas have it, else reject with a ReplicationError. Default: the store's `replicas`. */
@@ -264,7 +266,7 @@ export class Store<Attrs extends object, Digest extends boolean> {
       if (cursor !== null) args.push('AFTER', check.cursor('cursor', cursor))
     }
     const [cursor, ...rest] = (await this.#connection.run('list', root, args)) as [string, ...unknown[]]
-    const tokens = Array.from(triples(rest), (triple) => this.#token(triple))
+    const tokens = triples(rest).map((triple) => this.#token(triple))
     return options === undefined ? tokens : { tokens, cursor: cursor === '' ? null : cursor }
   }
 
@@ -361,19 +363,13 @@ export class Store<Attrs extends object, Digest extends boolean> {
   reset(): Promise<number>
   async reset(): Promise<number> {
     const { keyPrefix } = this.#connection
-    const pattern = (keyPrefix + this.#layout.prefix).replace(/[\\*?[\]]/g, '\\$&') + ':*'
+    const { prefix, tagPattern } = this.#layout
+    const names = (keyPrefix + prefix).replace(/[\\*?[\]]/g, '\\$&')
     let removed = 0
     for (const node of await this.#connection.nodes()) {
-      let cursor = '0'
-      do {
-        const page = await this.#connection.send('reset', () =>
-          node.scan(cursor, 'MATCH', pattern, 'COUNT', SCAN_COUNT)
-        )
-        cursor = page[0]
-        for (const [root, names] of this.#layout.byRoot(page[1].map((name) => name.slice(keyPrefix.length)))) {
-          removed += await this.#resetNames(root, names)
-        }
-      } while (cursor !== '0')
+      // An owner set takes many tokens with it at once; so there is little left but hashes when all is walked.
+      removed += await this.#resetMatching(node, `${names}${tagPattern}:tokens:*`)
+      removed += await this.#resetMatching(node, `${names}:*`)
     }
     return removed
   }
@@ -386,12 +382,29 @@ export class Store<Attrs extends object, Digest extends boolean> {
     await this.#connection.close()
   }
 
+  /** Walks with SCAN, which looks for the next names while the last are dealt with. */
+  async #resetMatching(node: Node, pattern: string): Promise<number> {
+    const { keyPrefix } = this.#connection
+    const scan = (cursor: string): Promise<[cursor: string, names: string[]]> =>
+      this.#connection.send('reset', () => node.scan(cursor, 'MATCH', pattern, 'COUNT', SCAN_COUNT))
+    let removed = 0
+    let [cursor, names] = await scan('0')
+    for (;;) {
+      const byRoot = this.#layout.byRoot(names.map((name) => name.slice(keyPrefix.length)))
+      const steps = Promise.all(Array.from(byRoot, ([root, names]) => this.#resetNames(root, names)))
+      const [next, counts] = await Promise.all([cursor === '0' ? null : scan(cursor), steps])
+      for (const count of counts) removed += count
+      if (next === null) return removed
+      ;[cursor, names] = next
+    }
+  }
+
   async #resetNames(root: string, names: string[]): Promise<number> {
     let removed = 0
-    for (let i = 0; i < names.length; i += SCAN_COUNT) {
+    for (let i = 0; i < names.length; i += RESET_NAMES) {
       let left
       do {
-        const reply = await this.#connection.run('reset', root, names.slice(i, i + SCAN_COUNT))
+        const reply = await this.#connection.run('reset', root, names.slice(i, i + RESET_NAMES))
         const [tokens, hashes, members] = (reply as unknown[]).map(Number) as [number, number, number]
         removed += tokens + hashes
         left = members

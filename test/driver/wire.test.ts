@@ -188,8 +188,8 @@ describe('getKey calls of one tick', () => {
     await Promise.all(keys.map((key) => tokens.getKey(key)))
     const sent = keysOf(await wire.sent())
     expect(sent.flatMap(([, ...some]) => some)).toEqual(keys)
-    expect(sent).toHaveLength(4)
-    for (const [, ...some] of sent) expect(some.length).toBeLessThanOrEqual(256)
+    expect(sent).toHaveLength(Math.ceil(1000 / 32))
+    for (const [, ...some] of sent) expect(some.length).toBeLessThanOrEqual(32)
   })
 
   test('each alone with batch: false', async () => {
@@ -290,4 +290,29 @@ test("a pipeline of the caller's on a shared client is not torn apart", async ()
     [null, 1],
     [null, 2]
   ])
+})
+
+test('the commands of one tick share writes to the socket, and none waits for the next tick', async () => {
+  const client = own()
+  const tokens = open({ redis: client })
+  await tokens.del('nothing')
+  let writes = 0
+  const socket = client.stream as unknown as Record<'_write' | '_writev', (...args: unknown[]) => void>
+  for (const name of ['_write', '_writev'] as const) {
+    const write = socket[name].bind(socket)
+    socket[name] = (...args) => {
+      writes++
+      write(...args)
+    }
+  }
+  const ids = Array.from({ length: 40 }, (_, i) => `id-${i}`)
+  const ended = Promise.all(ids.map((id) => tokens.del(id)))
+  await new Promise(process.nextTick)
+  expect(writes).toBe(Math.ceil(40 / 16))
+  await ended
+  await wire.sent()
+  const one = tokens.del('alone')
+  await new Promise(process.nextTick)
+  expect(writes).toBe(Math.ceil(40 / 16) + 1)
+  await one
 })
