@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { startRedis } from '../redis-server'
 import { NAMES, type Attrs, type Name } from './adapters'
+import { topologies, type Topology } from './topologies'
 import type { Slice, Step, Task } from './worker'
 
 export interface Settings {
@@ -20,6 +21,7 @@ export interface Settings {
   resetRounds: number
   growth: [small: number, large: number]
   growthSteps: number
+  topologyTokens: number
 }
 
 export const FULL: Settings = {
@@ -31,7 +33,8 @@ export const FULL: Settings = {
   resets: [10_000, 100_000],
   resetRounds: 3,
   growth: [1_000, 1_000_000],
-  growthSteps: 40
+  growthSteps: 40,
+  topologyTokens: 100_000
 }
 
 export const QUICK: Settings = {
@@ -43,7 +46,8 @@ export const QUICK: Settings = {
   resets: [500, 5_000],
   resetRounds: 2,
   growth: [1_000, 20_000],
-  growthSteps: 5
+  growthSteps: 5,
+  topologyTokens: 2_000
 }
 
 export const IN_FLIGHT = [1, 16, 64, 256]
@@ -109,6 +113,7 @@ export interface Results {
   resets: Reset[]
   memory: Memory[]
   growth: Growth[]
+  topologies: Topology[]
 }
 
 /** What was measured, and how: the versions of Redis, and whether it had a core of its own. */
@@ -216,7 +221,8 @@ export async function measure(settings: Settings, progress: Progress): Promise<M
       cells: await speed(settings, progress, redis, workers),
       memory: await memory(settings, progress, redis, workers),
       resets: await resets(settings, progress, redis, workers),
-      growth: await growth(settings, progress)
+      growth: await growth(settings, progress),
+      topologies: await topologies(settings, progress)
     }
   } finally {
     for (const worker of workers.values()) await worker.end()

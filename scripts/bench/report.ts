@@ -121,7 +121,7 @@ const whole = (value: number): string => value.toFixed(0).replace(/\B(?=(\d{3})+
 const fixed = (value: number, digits: number): string => value.toFixed(digits)
 
 export function text(all: Report): string {
-  const { cells, resets, memory, growth, bars, settings } = all
+  const { cells, resets, memory, growth, topologies, bars, settings } = all
   const groups = [...new Set(cells.map(({ op, inFlight }) => `${op}, ${inFlight} in flight`))]
   const speedHead = ['calls/s', 'x floor', '(range)', 'p50 ms', 'p99 ms', 'server us', 'x floor', 'client us']
   const wireHead = ['round trips', 'commands', 'bytes in', 'bytes out']
@@ -172,6 +172,12 @@ export function text(all: Report): string {
   const units = ['us', 'server us'].flatMap((unit) => [...sizes.map((size) => `${unit}, ${whole(size)}`), 'x'])
   const growthHead = ['a call in a store of so many tokens', ...units]
   parts.push(table(growthHead, growth.map(growthRow)))
+
+  const topologyRows = topologies.map(({ topology, bytes, add, getKey }) => [
+    topology,
+    ...[bytes, add, getKey].map(whole)
+  ])
+  parts.push(table(['topology, 10 tokens an owner', 'bytes a token', 'add/s', 'getKey/s'], topologyRows))
 
   const verdict = (ok: boolean): string => (ok ? 'reached' : 'NOT REACHED')
   const barRows = bars.map(({ what, must, reached, ok }) => [what, must, reached, verdict(ok)])

@@ -1,0 +1,106 @@
+/** What a token costs on each topology of the README: memory of the masters, and calls per second. */
+import { Cluster, Redis } from 'ioredis'
+import { startCluster } from '../redis-cluster'
+import { startRedis } from '../redis-server'
+import { library, type Attrs } from './adapters'
+import type { Progress, Settings } from './measure'
+
+export interface Topology {
+  topology: string
+  /** Of the masters, per token. */
+  bytes: number
+  /** Calls per second. */
+  add: number
+  getKey: number
+}
+
+interface Place {
+  /** What a store is given. */
+  redis: string | Cluster
+  masters: Redis[]
+  stop(): Promise<void>
+}
+
+const IN_FLIGHT = 256
+const PER_OWNER = 10
+const ATTRS: Attrs = { name: 'Ada', role: 'admin', device: 'phone', ip: '192.0.2.7' }
+
+const KINDS = [
+  { topology: 'one server', place: oneServer, config: { prefix: 'token' } },
+  { topology: 'one server, partitioned', place: oneServer, config: { prefix: 'token', partitioned: true } },
+  { topology: 'cluster, one slot', place: cluster, config: { prefix: '{token}' } },
+  { topology: 'cluster, all slots', place: cluster, config: { prefix: 'token' } }
+]
+
+async function oneServer(): Promise<Place> {
+  const server = await startRedis()
+  const redis = new Redis(server.url)
+  return {
+    redis: server.url,
+    masters: [redis],
+    stop: async () => {
+      redis.disconnect()
+      await server.stop()
+    }
+  }
+}
+
+async function cluster(): Promise<Place> {
+  const started = await startCluster()
+  const redis = new Cluster(started.startup)
+  return {
+    redis,
+    masters: (await started.masters()).map((node) => node.redis),
+    stop: async () => {
+      redis.disconnect()
+      await started.stop()
+    }
+  }
+}
+
+export async function topologies({ topologyTokens }: Settings, progress: Progress): Promise<Topology[]> {
+  const found: Topology[] = []
+  for (const { topology, place, config } of KINDS) {
+    progress('topology', found.length, KINDS.length)
+    const { redis, masters, stop } = await place()
+    const tokens = library().Tokenstore<Attrs>({ ...config, redis, timeout: 60_000 })
+    try {
+      const keys: string[] = []
+      await tokens.count('nobody')
+      const before = await used(masters)
+      const add = await perSecond(topologyTokens, async (n) => {
+        const { key } = await tokens.add({ owner_id: `owner-${Math.floor(n / PER_OWNER)}`, attrs: ATTRS })
+        keys.push(key)
+      })
+      const bytes = ((await used(masters)) - before) / topologyTokens
+      const getKey = await perSecond(topologyTokens, (n) => tokens.getKey(keys[n]!))
+      found.push({ topology, bytes, add, getKey })
+    } finally {
+      await tokens.quit()
+      await stop()
+    }
+  }
+  return found
+}
+
+async function used(masters: Redis[]): Promise<number> {
+  let sum = 0
+  for (const master of masters) {
+    const info = await master.info('memory')
+    const field = (name: string): number => Number(new RegExp(`^${name}:(\\d+)`, 'm').exec(info)?.[1])
+    // What clients, and replicas that read the stream of writes, have in buffers is no token's.
+    sum += field('used_memory_dataset') + field('used_memory_overhead') - field('mem_clients_normal')
+    sum -= field('mem_clients_slaves') + field('mem_replication_backlog')
+  }
+  return sum
+}
+
+async function perSecond(calls: number, call: (n: number) => Promise<unknown>): Promise<number> {
+  let next = 0
+  const caller = async (): Promise<void> => {
+    while (next < calls) await call(next++)
+  }
+  const start = performance.now()
+  await Promise.all(Array.from({ length: IN_FLIGHT }, caller))
+  return (1000 * calls) / (performance.now() - start)
+}
