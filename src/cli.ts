@@ -13,7 +13,8 @@ migrate  brings the data of tokenstore 0.0.4 over, in place; it only says what i
          --no-hashes leaves hashes as they are: for a store in which programs of this version made some already
 
 connection  --url redis://user:password@host:port/db (or rediss://), or the options of redis-cli:
-            -h host, -p port, --user name, -a password (or REDISCLI_AUTH), -n db, --tls, --cacert file
+            -h host, -p port, -s socket, --user name, -a password (or REDISCLI_AUTH), -n db,
+            --tls, --cacert file, --cert file, --key file, --sni host
             -c, --cluster: the server is one of a cluster (load)`
 
 const { values, positionals } = parse()
@@ -26,11 +27,15 @@ function parse() {
         url: { type: 'string' },
         host: { type: 'string', short: 'h' },
         port: { type: 'string', short: 'p' },
+        socket: { type: 'string', short: 's' },
         user: { type: 'string' },
         pass: { type: 'string', short: 'a' },
         db: { type: 'string', short: 'n' },
         tls: { type: 'boolean' },
         cacert: { type: 'string' },
+        cert: { type: 'string' },
+        key: { type: 'string' },
+        sni: { type: 'string' },
         cluster: { type: 'boolean', short: 'c' },
         json: { type: 'boolean' },
         prefix: { type: 'string' },
@@ -50,45 +55,46 @@ function fail(message: string): never {
 }
 
 /** One attempt to connect: a program that was called by hand fails at once. */
-function open(): Redis | Cluster {
-  const { url = 'redis://127.0.0.1:6379', cacert } = values
+function open(): { redis: Redis | Cluster; db: string } {
+  const { url = 'redis://127.0.0.1:6379', cacert, cert, key, sni } = values
   if (!/^rediss?:\/\//.test(url)) fail('--url must begin with redis:// or rediss://')
   const { hostname, port, username, password, pathname, protocol } = new URL(url)
-  const tls = values.tls || cacert !== undefined || protocol === 'rediss:'
+  const db = values.db ?? pathname.slice(1)
+  const tls = values.tls || protocol === 'rediss:' || [cacert, cert, key, sni].some((value) => value !== undefined)
+  const read = (file: string | undefined): Buffer | undefined => (file === undefined ? file : readFileSync(file))
   const options: RedisOptions = {
     host: values.host ?? (hostname.replace(/^\[|\]$/g, '') || '127.0.0.1'),
     port: Number(values.port ?? (port || 6379)),
     username: values.user ?? (decodeURIComponent(username) || undefined),
     password: values.pass ?? (decodeURIComponent(password) || process.env.REDISCLI_AUTH),
-    db: Number(values.db ?? (pathname.slice(1) || 0)),
-    ...(tls ? { tls: cacert === undefined ? {} : { ca: readFileSync(cacert) } } : {}),
+    path: values.socket,
+    ...(tls ? { tls: { ca: read(cacert), cert: read(cert), key: read(key), servername: sni } } : {}),
     lazyConnect: true,
     enableReadyCheck: false, // it would ask for INFO
     maxRetriesPerRequest: 0,
     retryStrategy: () => null
   }
-  if (!values.cluster) return new Redis(options)
-  const { host, port: number } = options
-  return new Cluster([{ host, port: number }], {
-    redisOptions: options,
-    lazyConnect: true,
-    clusterRetryStrategy: () => null
-  })
+  if (!values.cluster) return { redis: new Redis(options), db }
+  const startup = [{ host: options.host, port: options.port }]
+  const redis = new Cluster(startup, { redisOptions: options, lazyConnect: true, clusterRetryStrategy: () => null })
+  return { redis, db }
 }
 
 async function main(): Promise<void> {
   const [command, ...rest] = positionals
   if (values.help) return console.log(usage)
   if ((command !== 'load' && command !== 'migrate') || rest.length > 0) fail(`load or migrate?\n${usage}`)
-  const redis = open()
+  if (command === 'migrate' && values.cluster) fail('0.0.4 never ran on a cluster: there is nothing to migrate')
+  const { redis, db } = open()
   let problem: Error | undefined
   redis.on('error', (error: Error) => (problem = error))
   try {
     await redis.connect()
+    // By itself: of the option db ioredis reports a failure as an event, and goes on in database 0.
+    if (Number(db) !== 0) await redis.select(db)
     if (command === 'load') {
       console.log((await load(redis, values.json === true)).join('\n'))
     } else {
-      if (values.cluster) throw new Error('0.0.4 never ran on a cluster: there is nothing to migrate')
       const { prefix = 'token', apply = false, 'no-hashes': noHashes = false } = values
       console.log((await migrate(redis as Redis, { prefix, apply, hashes: !noHashes })).join('\n'))
     }
@@ -101,4 +107,4 @@ async function main(): Promise<void> {
   }
 }
 
-void main()
+main().catch((error: Error) => fail(error.message))

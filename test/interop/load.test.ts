@@ -70,8 +70,29 @@ describe.each(programs)('%s', (_name, command) => {
   test('fails with a wrong password, although the default user needs none', () =>
     fails([...port(), '--user', 'loader', '-a', 'wrong'], 'WRONGPASS'))
   test('fails with an error reply', () => fails([...port(), '--user', 'nobody', '-a', 'p w'], 'NOPERM'))
-  test('fails with a word that is no option', () => fails([...port(), 'FLUSHALL'], /FLUSHALL|tokenstore: load or/))
+  test('fails with a database that is not there', () => fails([...port(), '-n', '99'], 'DB index is out of range'))
+  test.each(['', '--tls', '--json', '-a x'])('fails with a word that is no option, after: %s', (options) =>
+    fails([...port(), ...options.split(' ').filter(Boolean), 'FLUSHALL'], /argument: FLUSHALL|tokenstore: load or/)
+  )
   test('fails on a cluster that is none', () => fails(['-c', ...port()], 'cluster support disabled'))
+})
+
+test('tokenstore load touches nothing when it cannot have its database', async () => {
+  for (const db of ['99', 'abc']) {
+    expect(await npx('-p', String(server.port), '-n', db)).toMatchObject({ code: 1, stdout: '' })
+    expect((await npx('--url', `${server.url}/${db}`)).code).toBe(1)
+    expect(await loaded(redis)).toBe(0)
+  }
+  expect((await npx('-p', String(server.port), '-n', '3')).code).toBe(0)
+})
+
+test('tokenstore load through a Unix socket', async () => {
+  const { dir, stop } = await startRedis(['--unixsocket', 'redis.sock'])
+  try {
+    expect(await npx('-s', join(dir, 'redis.sock'))).toEqual({ code: 0, stdout: table, stderr: '' })
+  } finally {
+    await stop()
+  }
 })
 
 test('scripts/load says so when there is no redis-cli', async () => {
@@ -124,6 +145,25 @@ describe('behind TLS', () => {
     expect(await loaded(tls.node.redis)).toBe(0)
     expect(await command(...at, '--cacert', ca)).toEqual({ code: 0, stdout: table, stderr: '' })
     expect(await loaded(tls.node.redis)).toBe(rows.length)
+
+    // By the address, under the name in its certificate, to a server that wants to see one.
+    const file = async (what: string): Promise<string> =>
+      ((await tls.node.redis.config('GET', `tls-${what}-file`)) as string[])[1]!
+    await tls.node.redis.config('SET', 'tls-auth-clients', 'yes')
+    const by = ['-p', String(tls.port), '--tls', '--cacert', ca, '--sni', 'localhost']
+    expect((await command(...by)).code).toBe(1)
+    const own = ['--cert', await file('cert'), '--key', await file('key')]
+    expect(await command(...by, ...own)).toEqual({ code: 0, stdout: table, stderr: '' })
+    await tls.node.redis.config('SET', 'tls-auth-clients', 'no')
+  })
+
+  test('tokenstore load wants a certificate for the name of --sni, which is there', async () => {
+    const at = ['-p', String(tls.port), '--tls', '--cacert', join(tls.node.dir, 'ca.crt'), '--sni', 'elsewhere']
+    expect(await npx(...at)).toMatchObject({ code: 1, stderr: expect.stringContaining('elsewhere') })
+    expect(await npx('-p', '1', '--tls', '--cert', 'no-such-file')).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/^tokenstore: .*no-such-file/)
+    })
   })
 })
 
@@ -142,6 +182,11 @@ describe('on a cluster', () => {
     const lines = masters.map(({ port }) => `loaded into 127.0.0.1:${port}`)
     expect(stderr.trim().split('\n').sort()).toEqual(lines.sort())
     for (const node of masters) expect(await loaded(node.redis)).toBe(rows.length)
+    expect(await command('-c', '-p', String(cluster.nodes[5]!.port), '-n', '1')).toMatchObject({
+      code: 1,
+      stdout: '',
+      stderr: expect.stringContaining('SELECT is not allowed in cluster mode')
+    })
   })
 
   test('every conversation, each in a slot of its own', async () => {
