@@ -17,6 +17,10 @@ type Reading = { attrs: string; dropped: string[] } | { reason: string }
 
 const COUNT = 500
 const TRIES = 20
+// One owner is one EVAL with four arguments a token: Redis before 7.0 takes 1,048,576 of them, a string of Node 2^29
+// characters.
+const MOST_TOKENS = 250_000
+const MOST_CHARACTERS = 2 ** 28
 const UUID = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/
 
 const HASH = `if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
@@ -37,27 +41,30 @@ export async function migrate(redis: Redis, { prefix, apply, hashes }: Options):
   let tokens = 0
 
   const all = await count(scan(redis, `${pattern}*`))
-  const show = progress(all + (await count(scan(redis, `${pattern}tokens:*`, 'set'))))
+  const bar = progress(all + (await count(scan(redis, `${pattern}tokens:*`, 'set'))))
 
   for await (const names of scan(redis, `${pattern}tokens:*`, 'set')) {
     for (const name of names) {
-      const owner = name.slice(base.length + 'tokens:'.length)
+      bar.add(1)
       if (owners.has(name)) continue
+      const owner = name.slice(base.length + 'tokens:'.length)
       const found = await convertOwner(redis, base, owner, apply, left, dropped)
-      if (found === null) left.set(name, 'was written to all the time: run this again')
-      else owners.add(name)
-      tokens += found ?? 0
-      show(1)
+      if (found === undefined) continue
+      owners.add(name)
+      tokens += found
     }
   }
   for await (const names of scan(redis, `${pattern}*`)) {
-    await inspect(redis, base, names, left)
+    // Programs of this version write meanwhile: what only one look finds is no stray.
+    const suspects = await inspect(redis, base, names)
+    for (const [name, why] of await inspect(redis, base, [...suspects.keys()])) left.set(name, why)
     const old = names.filter((name) => /^hash:[\da-f]{16}$/.test(name.slice(base.length)))
     for (const name of hashes ? old : []) {
       if (await convertHash(redis, name, apply, left)) converted.add(name)
     }
-    show(names.length)
+    bar.add(names.length)
   }
+  bar.end()
 
   const written = apply ? 'converted' : 'to convert; nothing was written, --apply does that'
   return [
@@ -67,7 +74,7 @@ export async function migrate(redis: Redis, { prefix, apply, hashes }: Options):
   ]
 }
 
-/** How many tokens were converted, or would be; null when somebody else wrote at every try. */
+/** How many tokens were converted, or would be; undefined when the owner is gone or left alone. */
 async function convertOwner(
   redis: Redis,
   base: string,
@@ -75,9 +82,11 @@ async function convertOwner(
   apply: boolean,
   left: Map<string, string>,
   dropped: Map<string, string>
-): Promise<number | null> {
+): Promise<number | undefined> {
+  const name = `${base}tokens:${owner}`
   for (let tries = 1; tries <= TRIES; tries++) {
-    const ids = await redis.smembers(`${base}tokens:${owner}`).catch(() => [])
+    const ids = await ofItsType(redis.smembers(name), [])
+    if (ids.length === 0) return undefined // deleted meanwhile, or converted by another run
     const keys = await strings(redis, `${base}id:`, ids)
     const records = await strings(redis, `${base}key:`, keys)
     const readings = ids.map((id, i): Reading => {
@@ -88,7 +97,12 @@ async function convertOwner(
       const reading = readings[i]!
       return [id, keys[i] ?? '', (keys[i] && records[i]) ?? '', 'attrs' in reading ? reading.attrs : '']
     })
-    if (apply && (await redis.eval(migrateLua, 1, base.slice(0, -1), owner, ...args)) !== 1) continue
+    if (ids.length > MOST_TOKENS || args.reduce((sum, { length }) => sum + length, 0) > MOST_CHARACTERS) {
+      left.set(name, `is too large to be converted in one step: ${ids.length} tokens`)
+      return undefined
+    }
+    // One array, since a call of its own has no room for so many arguments.
+    if (apply && (await redis.call('EVAL', [migrateLua, 1, base.slice(0, -1), owner, ...args])) !== 1) continue
     ids.forEach((id, i) => {
       const reading = readings[i]!
       if ('attrs' in reading && reading.dropped.length > 0) dropped.set(`${base}id:${id}`, reading.dropped.join(', '))
@@ -97,7 +111,8 @@ async function convertOwner(
     })
     return readings.filter((reading) => 'attrs' in reading).length
   }
-  return null
+  left.set(name, 'was written to all the time: run this again')
+  return undefined
 }
 
 /** The attrs of a record of 0.0.4, or why it cannot be brought over. */
@@ -130,53 +145,58 @@ function parse(text: string): Record<string, unknown> | null {
   }
 }
 
-/** Notes what among these names is left of 0.0.4 and does not belong to a token that can be converted. */
-async function inspect(redis: Redis, base: string, names: string[], left: Map<string, string>): Promise<void> {
+/** What among these names is left of 0.0.4 and does not belong to a token that can be converted, and why. */
+async function inspect(redis: Redis, base: string, names: string[]): Promise<Map<string, string>> {
+  const found = new Map<string, string>()
   const of = (family: string): string[] =>
     names
       .filter((name) => name.startsWith(`${base}${family}:`))
       .map((name) => name.slice(base.length + family.length + 1))
+  const noString = async (name: string): Promise<void> => {
+    if ((await redis.type(name)) !== 'none') found.set(name, 'is not a string')
+  }
 
   const ids = of('id')
   const keysOfIds = await strings(redis, `${base}id:`, ids)
   const recordsOfIds = await strings(redis, `${base}key:`, keysOfIds)
-  ids.forEach((id, i) => {
+  for (const [i, id] of ids.entries()) {
+    const name = `${base}id:${id}`
     const record = recordsOfIds[i]
-    if (keysOfIds[i] === null) left.set(`${base}id:${id}`, 'is not a string')
-    else if (record === null) left.set(`${base}id:${id}`, 'leads to no record: written or deleted by half')
+    if (keysOfIds[i] === null) await noString(name)
+    else if (record === null) found.set(name, 'leads to no record: written or deleted by half')
     else if (record && parse(record) && parse(record)?.id !== id) {
-      left.set(`${base}id:${id}`, 'leads to the record of another id: its key was used again')
+      found.set(name, 'leads to the record of another id: its key was used again')
     }
-  })
+  }
 
   const keys = of('key')
   const records = await strings(redis, `${base}key:`, keys)
   for (const [i, key] of keys.entries()) {
     const text = records[i]
     const name = `${base}key:${key}`
-    if (!text) {
-      left.set(name, 'is not a string')
+    if (typeof text !== 'string') {
+      await noString(name)
       continue
     }
     const old = parse(text)
     if (old && old.key === undefined && UUID.test(String(old.id))) continue // of this version
-    const reading = read(text, String(old?.id), key)
+    const [id, owner] = [String(old?.id), String(old?.owner_id)]
+    const reading = read(text, id, key)
     if ('reason' in reading) {
-      left.set(name, reading.reason)
-    } else if ((await redis.get(`${base}id:${String(old?.id)}`).catch(() => null)) !== key) {
-      left.set(name, `no id leads to it: deleted by half, or written again after that (id ${String(old?.id)})`)
-    } else if (
-      (await redis.sismember(`${base}tokens:${String(old?.owner_id)}`, String(old?.id)).catch(() => 0)) !== 1
-    ) {
-      left.set(name, `its owner ${String(old?.owner_id)} does not list it: deleted by half (id ${String(old?.id)})`)
+      found.set(name, reading.reason)
+    } else if ((await ofItsType(redis.get(`${base}id:${id}`), null)) !== key) {
+      found.set(name, `no id leads to it: deleted by half, or written again after that (id ${id})`)
+    } else if ((await ofItsType(redis.sismember(`${base}tokens:${owner}`, id), 0)) !== 1) {
+      found.set(name, `its owner ${owner} does not list it: deleted by half (id ${id})`)
     }
   }
+  return found
 }
 
 /** Whether the value of a hash was made JSON text, or would be. */
 async function convertHash(redis: Redis, name: string, apply: boolean, left: Map<string, string>): Promise<boolean> {
   for (let tries = 1; tries <= TRIES; tries++) {
-    const value = await redis.get(name).catch(() => null)
+    const value = await ofItsType(redis.get(name), null)
     if (value === null || isConverted(value)) return false
     if ((await redis.pttl(name)) === -1) {
       left.set(name, 'never expires')
@@ -198,6 +218,14 @@ function quote(value: string): string {
 
 function isConverted(value: string): boolean {
   return value === '""' || /^"\\u[\da-f]{4}.*"$/s.test(value)
+}
+
+/** The reply, or `otherwise` when the name holds another type. Any other error ends the run: it would read too little. */
+function ofItsType<Reply, Other>(reply: Promise<Reply>, otherwise: Other): Promise<Reply | Other> {
+  return reply.catch((error: Error) => {
+    if (error.message.startsWith('WRONGTYPE ')) return otherwise
+    throw error
+  })
 }
 
 /** What lies under the names that begin alike; null for a name that is not there, or holds no string. */
@@ -241,14 +269,18 @@ function withoutSecret(name: string): string {
   return name.replace(/(:(?:key|hash):.{6}).*$/s, '$1...')
 }
 
-/** A bar on stderr, when that is a terminal. */
-function progress(total: number): (steps: number) => void {
+/** A bar on stderr, when that is a terminal. SCAN may answer more or fewer names than were counted: `end` fills it. */
+function progress(total: number): { add(steps: number): void; end(): void } {
   let done = 0
-  return (steps) => {
-    done += steps
-    if (!process.stderr.isTTY) return
-    const part = Math.min(1, done / Math.max(1, total))
+  const show = (part: number, end: string): void => {
     const bar = '#'.repeat(Math.round(part * 30)).padEnd(30, '.')
-    process.stderr.write(`\r[${bar}] ${Math.floor(part * 100)} %${part === 1 ? '\n' : ''}`)
+    if (process.stderr.isTTY) process.stderr.write(`\r[${bar}] ${Math.floor(part * 100)} %${end}`)
+  }
+  return {
+    add: (steps) => {
+      done = Math.min(total, done + steps)
+      if (done < total) show(done / total, '')
+    },
+    end: () => show(1, '\n')
   }
 }

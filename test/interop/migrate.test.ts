@@ -1,16 +1,16 @@
 import { randomBytes } from 'node:crypto'
 import { spawn } from 'node:child_process'
-import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Redis } from 'ioredis'
+import { Redis } from 'ioredis'
 import uid2 from 'uid2'
 import { v4 as uuidV4 } from 'uuid'
+import { startRedis, type RedisServer } from '../../scripts/redis-server'
 import { migrate } from '../../src/cli/migrate'
 import { migrateLua } from '../../src/cli/migrate-lua'
 import { api } from '../../src/main'
 import { OWNERS } from '../scripts/cases'
 import { audit, client, closeAfterAll, freshPrefix, keyspace, redisUrl, root, store, until } from '../support'
-import { cli, run } from './programs'
+import { cli, commandOf, run } from './programs'
 
 closeAfterAll()
 
@@ -341,11 +341,164 @@ test('shows its progress on a terminal, and only there', async () => {
   const command = `node --import tsx src/cli.ts migrate --url ${redisUrl()} --prefix ${prefix}`
   const plain = await run('sh', ['-c', command])
   expect(plain.stderr).toBe('')
-  if (!existsSync('/usr/bin/script')) return
-  const terminal = await run('script', ['-q', '-e', '-c', command, '/dev/null'])
+  const script = commandOf('script')
+  if (!script) return
+  const terminal = await run(script, ['-q', '-e', '-c', command, '/dev/null'])
   expect(terminal.stdout).toMatch(/\r\[#+\.*\] \d+ %/)
   expect(terminal.stdout).toMatch(/\[#{30}\] 100 %\r?\n/)
   expect(terminal.stdout).toContain('1 token of 1 owner')
+})
+
+describe('on a server of its own', () => {
+  let server: RedisServer
+  let redis: Redis
+  beforeAll(async () => {
+    server = await startRedis()
+    redis = new Redis(server.url)
+  })
+  afterAll(async () => {
+    redis.disconnect()
+    await server.stop()
+  })
+  beforeEach(() => redis.flushall())
+
+  /** Writes n tokens of ann as 0.0.4 does, in one call. */
+  const MANY = `local text = ('x'):rep(ARGV[2])
+  for i = 1, ARGV[1] do
+    local id, key = ('%08x-0000-4000-8000-000000000000'):format(i), ('%024d'):format(i)
+    redis.call('SET', 'token:id:' .. id, key)
+    redis.call('SADD', 'token:tokens:ann', id)
+    local rest = ('"},"key":"%s","id":"%s"}'):format(key, id)
+    redis.call('SET', 'token:key:' .. key, '{"owner_id":"ann","attrs":{"text":"' .. text .. rest)
+  end`
+
+  test('an owner of 50,000 tokens is converted', async () => {
+    await redis.eval(MANY, 0, 50_000, 0)
+    expect(await migrate(redis, { prefix: 'token', ...APPLY })).toEqual([
+      'token: 50000 tokens of 1 owner, 0 hashes converted'
+    ])
+    const tokens = store({ prefix: 'token', redis: server.url })
+    const listed = await tokens.list('ann')
+    expect(listed.length).toBe(50_000)
+    for (const token of [listed[0]!, listed.at(-1)!]) {
+      expect(token).toMatchObject({ owner_id: 'ann', attrs: { text: '' } })
+      expect(await tokens.getKey(token.key)).toEqual(token)
+    }
+    await tokens.quit()
+  })
+
+  test.each([
+    ['in number', 250_001, `for i = 1, ARGV[1] do redis.call('SADD', 'token:tokens:ann', i) end`],
+    ['in bytes', 3, MANY]
+  ])('an owner too large %s for one step is left alone and named, and others are converted', async (_, n, lua) => {
+    await redis.eval(lua, 0, n, 50_000_000)
+    await add(redis, 'token', { owner_id: 'ben', attrs: {} })
+    for (const options of [DRY, APPLY]) {
+      const [summary, ...lines] = await migrate(redis, { prefix: 'token', ...options })
+      expect(summary).toContain(': 1 token of 1 owner,')
+      expect(lines).toEqual([
+        'left alone, 1:',
+        `  token:tokens:ann: is too large to be converted in one step: ${n} tokens`
+      ])
+      expect(await redis.scard('token:tokens:ann')).toBe(n)
+    }
+    for (const key of await redis.keys('token:key:0*')) expect(await redis.getrange(key, 0, 10)).toBe('{"owner_id"')
+  })
+
+  test('what programs of this version delete and write meanwhile is no stray', async () => {
+    const tokens = store({ prefix: 'token', redis: server.url })
+    const [gone, rotated] = [await tokens.add({ owner_id: 'ann' }), await tokens.add({ owner_id: 'ann' })]
+    // Behind the first read, of the keys that the ids lead to, and before that of their records.
+    const mget = redis.mget.bind(redis) as (names: string[]) => Promise<(string | null)[]>
+    const read = jest.spyOn(redis, 'mget').mockImplementationOnce((async (names: string[]) => {
+      expect(names.sort()).toEqual([`token:id:${gone.id}`, `token:id:${rotated.id}`].sort())
+      const keys = await mget(names)
+      expect(await tokens.del(gone.id)).toBe(true)
+      await tokens.rotate(rotated.id)
+      return keys
+    }) as never)
+    expect(await migrate(redis, { prefix: 'token', ...DRY })).toHaveLength(1)
+    read.mockRestore()
+
+    // Behind the SCAN that finds them, and before any read.
+    const scan = redis.scan.bind(redis) as (...args: unknown[]) => Promise<[string, string[]]>
+    let scans = 0
+    const found = jest.spyOn(redis, 'scan').mockImplementation((async (...args: unknown[]) => {
+      const page = await scan(...args)
+      if (++scans === 4) expect(await tokens.reset()).toBe(1)
+      return page
+    }) as never)
+    expect(await migrate(redis, { prefix: 'token', ...DRY })).toHaveLength(1)
+    expect(scans).toBe(4)
+    found.mockRestore()
+    await tokens.quit()
+  })
+})
+
+test('a read that Redis refuses ends the run, whichever it is', async () => {
+  const redis = client()
+  const prefix = freshPrefix()
+  await add(redis, prefix, { owner_id: 'ann', attrs: {} })
+  await redis.zadd(`${prefix}:key:odd`, 1, 'x')
+  await makeHash(redis, prefix, 'x')
+  const setUser = (...rules: string[]): Promise<unknown> => redis.call('ACL', ['SETUSER', prefix, ...rules])
+  await setUser('on', '>p', '~*')
+  const as = client({ username: prefix, password: 'p', enableReadyCheck: false })
+  for (const command of ['scan', 'smembers', 'mget', 'get', 'sismember', 'type', 'pttl']) {
+    await setUser('+@all', `-${command}`)
+    await expect(migrate(as, { prefix, ...DRY })).rejects.toThrow('NOPERM')
+  }
+})
+
+test('a name of another type is listed, also where another leads to it', async () => {
+  const redis = client()
+  const prefix = freshPrefix()
+  const one = await add(redis, prefix, { owner_id: 'ann', attrs: {} })
+  await redis.del(`${prefix}:id:${one.id}`)
+  await redis.rpush(`${prefix}:id:${one.id}`, 'x')
+  const two = await add(redis, prefix, { owner_id: 'ben', attrs: {} })
+  await redis.del(`${prefix}:tokens:ben`)
+  await redis.rpush(`${prefix}:tokens:ben`, 'x')
+  const lines = (await migrate(redis, { prefix, ...DRY })).slice(2).sort()
+  expect(lines).toEqual(
+    [
+      `  ${prefix}:id:${one.id}: is not a string`,
+      `  ${prefix}:key:${one.key.slice(0, 6)}...: no id leads to it: deleted by half, or written again after that (id ${one.id})`,
+      `  ${prefix}:key:${two.key.slice(0, 6)}...: its owner ben does not list it: deleted by half (id ${two.id})`
+    ].sort()
+  )
+})
+
+test.each([
+  ['each name twice', (names: string[]): string[] => [...names, ...names]],
+  ['only some names', (names: string[]): string[] => names.slice(0, 2)],
+  ['pages without names', (): string[] => []]
+])('the bar ends full and once when SCAN then answers %s', async (_, change) => {
+  const redis = client()
+  const prefix = freshPrefix()
+  for (let i = 0; i < 20; i++) await add(redis, prefix, { owner_id: 'ann', attrs: {} })
+  const scan = redis.scan.bind(redis) as (...args: unknown[]) => Promise<[string, string[]]>
+  let ends = 0
+  jest.spyOn(redis, 'scan').mockImplementation((async (...args: unknown[]) => {
+    const [cursor, names] = await scan(...args)
+    const counting = ends < 2
+    if (cursor === '0') ends++
+    return [cursor, counting ? names : change(names)]
+  }) as never)
+  const isTTY = process.stderr.isTTY
+  const write = jest.spyOn(process.stderr, 'write').mockReturnValue(true)
+  try {
+    process.stderr.isTTY = true
+    await migrate(redis, { prefix, ...DRY })
+  } finally {
+    process.stderr.isTTY = isTTY
+  }
+  const written = write.mock.calls.map(([text]) => String(text)).join('')
+  write.mockRestore()
+  expect(written.match(/100 %/g)).toHaveLength(1)
+  expect(written).toMatch(/\r\[#{30}\] 100 %\n$/)
+  const parts = [...written.matchAll(/(\d+) %/g)].map(([, part]) => Number(part))
+  expect(parts).toEqual(parts.toSorted((a, b) => a - b))
 })
 
 test('does not run on a cluster, and fails without a server', async () => {
@@ -354,5 +507,30 @@ test('does not run on a cluster, and fails without a server', async () => {
     stdout: '',
     stderr: expect.stringContaining('ECONNREFUSED')
   })
-  expect((await cli(['migrate', '-c', '--url', redisUrl()])).code).toBe(1)
+  expect(await cli(['migrate', '-c', '--url', redisUrl()])).toEqual({
+    code: 1,
+    stdout: '',
+    stderr: expect.stringContaining('0.0.4 never ran on a cluster')
+  })
+})
+
+test('fails when its database is not there, and touches no other', async () => {
+  const redis = client()
+  const prefix = freshPrefix()
+  await add(redis, prefix, { owner_id: 'ann', attrs: {} })
+  const before = await keyspace(redis, prefix)
+  const at = ['--prefix', prefix, '--apply', '--url']
+  for (const args of [
+    [...at, `${redisUrl()}/99`],
+    [...at, redisUrl(), '-n', '99'],
+    [...at, redisUrl(), '-n', 'x']
+  ]) {
+    expect(await cli(['migrate', ...args])).toMatchObject({
+      code: 1,
+      stdout: '',
+      stderr: expect.stringMatching(/^tokenstore: ERR /)
+    })
+    expect(await keyspace(redis, prefix)).toEqual(before)
+  }
+  expect((await cli(['migrate', ...at, `${redisUrl()}/9`])).stdout).toContain(': 0 tokens')
 })

@@ -42,7 +42,9 @@ export const languages = {
   'redis-cli': { commands: ['sh'], check: ['-c', 'command -v redis-cli && command -v jq'], packages: 'redis-tools jq' },
   Python: { commands: ['/usr/bin/python3', 'python3'], check: ['-c', 'import redis'], packages: 'python3-redis' },
   PHP: { commands: ['php'], check: ['-r', 'exit(class_exists("Redis") ? 0 : 1);'], packages: 'php-cli php-redis' },
-  Ruby: { commands: ['ruby'], check: ['-e', 'require "redis"'], packages: 'ruby-redis' }
+  Ruby: { commands: ['ruby'], check: ['-e', 'require "redis"'], packages: 'ruby-redis' },
+  /** Not a language: it gives a program a terminal. */
+  script: { commands: ['script'], check: ['--version'], packages: 'bsdutils' }
 }
 
 /**
