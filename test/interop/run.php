@@ -1,6 +1,6 @@
 #!/usr/bin/env php
 <?php
-// Runs test/vectors.json with phpredis.
+// Runs test/vectors.json, or the file VECTORS, with phpredis.
 // REDIS_HOST, REDIS_PORT, REDIS_USER and REDISCLI_AUTH say where; PREFIX is what every root begins with.
 
 $home = dirname(__DIR__, 2);
@@ -61,6 +61,13 @@ function matches(mixed $expected, mixed $reply, array &$values, int $now): bool
     if (isset($expected->same)) {
         return $reply === $values[$expected->same];
     }
+    if (isset($expected->between)) {
+        [$before, $after] = array_map(fn ($text) => preg_quote(fill($text, $values), '/'), $expected->between);
+        if (!is_string($reply) || !preg_match("/^$before(\\d+)$after$/D", $reply, $found)) {
+            return false;
+        }
+        $reply = (int) $found[1];
+    }
     if (isset($expected->time) && (!is_int($reply) || abs($reply - $now - $expected->time) > 10000)) {
         return false;
     }
@@ -73,7 +80,7 @@ function matches(mixed $expected, mixed $reply, array &$values, int $now): bool
     return is_string($reply) || is_int($reply);
 }
 
-$vectors = json_decode(file_get_contents("$home/test/vectors.json"));
+$vectors = json_decode(file_get_contents(getenv('VECTORS') ?: "$home/test/vectors.json"));
 $calls = 0;
 foreach ($vectors->conversations as $number => $conversation) {
     $root = getenv('PREFIX') . '-' . ($number + 1);
@@ -94,16 +101,20 @@ foreach ($vectors->conversations as $number => $conversation) {
             $redis->rawCommand(...array_map(fn ($arg) => fill($arg, $values), $step->redis));
         } elseif (isset($step->wait)) {
             usleep($step->wait * 1000);
-        } else {
-            $redis->setOption(Redis::OPT_SCAN, Redis::SCAN_RETRY);
-            for ($found = [], $cursor = null; $page = $redis->scan($cursor, "$root:*", 1000);) {
+        } elseif (isset($step->names)) {
+            $found = [];
+            $cursor = '0';
+            do { // raw, since scan() hides errors
+                [$cursor, $page] = $redis->rawCommand('SCAN', $cursor, 'MATCH', "$root:*", 'COUNT', '1000');
                 array_push($found, ...$page);
-            }
+            } while ($cursor !== '0');
             $found = array_values(array_unique($found));
             $wanted = array_map(fn ($name) => "$root:" . fill($name, $values), $step->names);
             sort($found);
             sort($wanted);
             $got = $found === $wanted ? null : $found;
+        } else {
+            $got = 'a step of an unknown kind';
         }
         if ($got !== null) {
             fwrite(STDERR, "$conversation->name: " . json_encode($step) . "\ngot " . json_encode($got) . "\n");

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs test/vectors.json with redis-py.
+"""Runs test/vectors.json, or the file VECTORS, with redis-py.
 
 REDIS_HOST, REDIS_PORT, REDIS_USER and REDISCLI_AUTH say where; PREFIX is what every root begins with.
 """
@@ -46,6 +46,12 @@ def matches(expected, reply, values, now):
         return isinstance(reply, redis.ResponseError) and str(reply).startswith(expected["error"] + " ")
     if "same" in expected:
         return reply == values[expected["same"]]
+    if "between" in expected:
+        before, after = [re.escape(fill(text, values)) for text in expected["between"]]
+        found = re.fullmatch(before + r"(\d+)" + after, str(reply))
+        if not found:
+            return False
+        reply = int(found[1])
     if "time" in expected and not (isinstance(reply, int) and abs(reply - now - expected["time"]) < 10000):
         return False
     if "after" in expected and not reply > values[expected["after"]]:
@@ -71,13 +77,15 @@ def run(step, root, values, now):
         client.execute_command(*[fill(arg, values) for arg in step["redis"]])
     elif "wait" in step:
         time.sleep(step["wait"] / 1000)
-    else:
+    elif "names" in step:
         found = {name[len(root) + 1 :] for name in client.scan_iter(root + ":*", count=1000)}
         return None if found == {fill(name, values) for name in step["names"]} else repr(found)
+    else:
+        return "a step of an unknown kind"
     return None
 
 
-vectors = json.loads((home / "test" / "vectors.json").read_text("utf-8"))
+vectors = json.loads(Path(os.environ.get("VECTORS", home / "test" / "vectors.json")).read_text("utf-8"))
 calls = 0
 for number, conversation in enumerate(vectors["conversations"], 1):
     root = f"{os.environ['PREFIX']}-{number}"

@@ -1,5 +1,5 @@
 #!/usr/bin/env ruby
-# Runs test/vectors.json with redis-rb.
+# Runs test/vectors.json, or the file VECTORS, with redis-rb.
 # REDIS_HOST, REDIS_PORT, REDIS_USER and REDISCLI_AUTH say where; PREFIX is what every root begins with.
 require 'digest'
 require 'json'
@@ -44,9 +44,17 @@ def matches?(expected, reply, values, now)
 end
 
 def matches_object?(expected, reply, values, now)
-  error, time, same, as, after = expected.values_at('error', 'time', 'same', 'as', 'after')
+  error, time, same, as, after, between = expected.values_at('error', 'time', 'same', 'as', 'after', 'between')
   return reply.is_a?(Redis::CommandError) && reply.message.start_with?("#{error} ") if error
   return reply == values[same] if same
+
+  if between
+    first, last = between.map { |text| Regexp.escape(fill(text, values)) }
+    found = /\A#{first}(\d+)#{last}\z/.match(reply.to_s)
+    return false unless found
+
+    reply = found[1].to_i
+  end
   return false if time && !(reply.is_a?(Integer) && (reply - now - time).abs < 10_000)
   return false if after && reply <= values[after]
 
@@ -70,13 +78,15 @@ def run(step, root, values, now)
   elsif step['redis']
     CLIENT.call(*filled[step['redis']])
     nil
-  else
+  elsif step['wait']
     sleep(step['wait'] / 1000.0)
     nil
+  else
+    'a step of an unknown kind'
   end
 end
 
-vectors = JSON.parse(File.read("#{HOME}/test/vectors.json"))
+vectors = JSON.parse(File.read(ENV.fetch('VECTORS', "#{HOME}/test/vectors.json")))
 calls = 0
 vectors['conversations'].each.with_index(1) do |conversation, number|
   root = "#{ENV.fetch('PREFIX')}-#{number}"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs test/vectors.json with redis-cli (7.0 or newer, for --json) and jq.
+# Runs test/vectors.json, or the file VECTORS, with redis-cli (7.0 or newer, for --json) and jq.
 # REDIS_HOST, REDIS_PORT, REDIS_USER and REDISCLI_AUTH say where; PREFIX is what every root begins with.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -73,7 +73,12 @@ matched() {
         elif $type != "object" then must($reply == $expected)
         elif $expected.same then must($reply == $values[$expected.same])
         else
-          must(($reply | type) == "string" or ($reply | type) == "number")
+          (if $expected.between then
+            ($expected.between | map(fill($values))) as [$before, $after]
+            | ($reply | ltrimstr($before) | rtrimstr($after)) as $number
+            | must($number | test("^[0-9]+$")) | must($reply == $before + $number + $after) | $number | tonumber
+          else $reply end) as $reply
+          | must(($reply | type) == "string" or ($reply | type) == "number")
           | if $expected.time == null then . else must($reply - $now - $expected.time | fabs < 10000) end
           | if $expected.after then must($reply > $values[$expected.after]) else . end
           | if $expected.as then .[$expected.as] = $reply else . end
@@ -87,7 +92,8 @@ matched() {
 # names name...: all names under the root.
 names() {
   wanted=$(for one; do printf '%s\n' "$root:$one"; done | sort)
-  found=$(redis --scan --pattern "$root:*" | sort -u)
+  found=$(redis --scan --pattern "$root:*") || fail "SCAN failed: $found"
+  found=$(printf '%s\n' "$found" | sort -u)
   [ "$found" = "$wanted" ] || fail "names must be
 $wanted
 but are
@@ -95,7 +101,7 @@ $found"
 }
 
 load
-eval "$(jq -r '
+program=$(jq -r '
   # A text in quotes for the shell, in which ${name} is a variable.
   def quoted: @sh | gsub("\\$\\{(?<name>\\w+)\\}"; "'\''\"${\(.name)}\"'\''");
   def all: map(quoted) | join(" ");
@@ -106,8 +112,10 @@ eval "$(jq -r '
         | if .redis then "redis \(.redis | all) >/dev/null"
           elif .wait then "sleep \(.wait / 1000)"
           elif .names then "names \(.names | all)"
+          elif .call == null then error("a step of an unknown kind: \(tojson)")
           elif (.reply | type) == "object" and .reply.error then "refused \(.reply.error) \(.call) \(.args | all)"
           elif any(.reply | ..; type == "object") then "matched \(.reply | tojson | @sh) \(.call) \(.args | all)"
           else "answered \(.reply | tojson | quoted) \(.call) \(.args | all)" end))
-' "$here/../vectors.json")"
+' "${VECTORS:-$here/../vectors.json}")
+eval "$program"
 echo "redis-cli: $conversations conversations, $calls calls"

@@ -1,15 +1,22 @@
-import { freshPrefix, redisUrl } from '../support'
-import { commandOf, run, where } from './programs'
-import { conversations } from './vectors'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { client, closeAfterAll, freshPrefix, redisUrl } from '../support'
+import { commandOf, run, where, type Result } from './programs'
+import { conversations, converse, values, type Expected, type Step } from './vectors'
 
-const calls = conversations.flatMap(({ steps }) => steps).filter((step) => 'call' in step).length
+closeAfterAll()
 
-test.each([
+const runners = [
   ['redis-cli', 'run.sh'],
   ['Python', 'run.py'],
   ['PHP', 'run.php'],
   ['Ruby', 'run.rb']
-] as const)(
+] as const
+
+const calls = conversations.flatMap(({ steps }) => steps).filter((step) => 'call' in step).length
+
+test.each(runners)(
   '%s: every conversation',
   async (language, file) => {
     const command = commandOf(language)
@@ -24,3 +31,113 @@ test.each([
   },
   180_000
 )
+
+describe('a conversation that goes otherwise than written fails:', () => {
+  const call = (name: string, args: string[], reply: Expected): Step => ({ call: name, args, reply })
+  const record = '{"id":"${id1}","owner_id":"ann","expires_at":${ends},"ends_at":${ends},"attrs":{}}'
+  const add = call(
+    'add',
+    ['${key1}', '${id1}', 'ann', '{}', 'TTL', '60000'],
+    ['${key1}', record, { time: 60_000, as: 'ends' }]
+  )
+  const hash = call('makehash', ['${hash1}', '1', '60000'], 1)
+  const get = (reply: Expected): Step => call('get', ['${id1}'], reply)
+  const around = [record.split('${ends}')[0]!, ',"ends_at":${ends},"attrs":{}}'] as [string, string]
+
+  const right: Step[] = [
+    add,
+    hash,
+    get(['${key1}', record, { same: 'ends' }]),
+    get(['${key1}', { between: around, time: 60_000, as: 'again' }, { same: 'again' }]),
+    call('gethash', ['${hash1}'], '1'),
+    call('gethash', ['unknown'], null),
+    call('getkey', ['PEEK', 'unknown'], [null, 0]),
+    call('count', ['ann'], 1),
+    call('count', [], { error: 'TSBADARG' }),
+    { names: ['key:${key1}', 'id:${id1}', 'tokens:ann', 'hash:${hash1}'] }
+  ]
+  const wrong: Record<string, Step[]> = {
+    'another text': [hash, call('gethash', ['${hash1}'], '2')],
+    'another text in an array': [add, get(['${key2}', record, { same: 'ends' }])],
+    'a number for a text': [hash, call('gethash', ['${hash1}'], 1)],
+    'a text for a number': [call('count', ['ann'], '0')],
+    'another number': [call('count', ['ann'], 1)],
+    'a text for nil': [call('gethash', ['unknown'], '')],
+    'a number for nil': [call('getkey', ['PEEK', 'unknown'], [0, 0])],
+    'nil for a number': [call('count', ['ann'], null)],
+    'nil for a text': [hash, call('gethash', ['${hash1}'], null)],
+    'nil for an array': [add, get(null)],
+    'fewer elements': [add, get(['${key1}', record])],
+    'more elements': [call('list', ['ann'], ['', null])],
+    'an array for a text': [hash, call('gethash', ['${hash1}'], ['1'])],
+    'another error': [call('count', [], { error: 'TSRECORD' })],
+    'the beginning of an error': [call('count', [], { error: 'TSBAD' })],
+    'an error for a number': [call('count', ['ann'], { error: 'TSBADARG' })],
+    'a number for an error': [call('count', [], 0)],
+    'any text for an error': [call('count', [], { as: 'any' })],
+    'any text for nil': [call('gethash', ['unknown'], { as: 'any' })],
+    'any text for an array': [add, get({ as: 'any' })],
+    'another time': [add, get(['${key1}', record, { time: 0 }])],
+    'a time for a text': [hash, call('gethash', ['${hash1}'], { time: 0 })],
+    'a time that is not after': [add, get(['${key1}', record, { time: 60_000, after: 'ends' }])],
+    'another value': [add, get(['${key1}', record, { same: 'id1' }])],
+    'a value of another call': [add, hash, call('gethash', ['${hash1}'], { as: 'ends' }), get(['${key1}', record, 0])],
+    'another time between texts': [add, get(['${key1}', { between: around, time: 0 }, { same: 'ends' }])],
+    'another text before a number': [add, get(['${key1}', { between: ['{', around[1]] }, { same: 'ends' }])],
+    'another text after a number': [add, get(['${key1}', { between: [around[0], '}'] }, { same: 'ends' }])],
+    'no digits between texts': [add, get([{ between: ['', ''] }, record, { same: 'ends' }])],
+    'a name too few': [add, { names: ['key:${key1}', 'id:${id1}'] }],
+    'a name too many': [add, { names: ['key:${key1}', 'id:${id1}', 'tokens:ann', 'hash:${hash1}'] }],
+    'no names': [hash, { names: [] }],
+    'names where none are': [{ names: ['hash:${hash1}'] }],
+    'a step of an unknown kind': [{ wiat: 1 } as unknown as Step]
+  }
+  const file = (steps: Step[]): string => JSON.stringify({ values, conversations: [{ name: 'the one', steps }] })
+
+  test('ioredis', async () => {
+    await converse(client(), freshPrefix(), right)
+    for (const [what, steps] of Object.entries(wrong)) {
+      const got = await converse(client(), freshPrefix(), steps).catch((error: Error) => error.message)
+      expect([what, got]).toEqual([what, expect.stringMatching(`^step ${steps.length}: `)])
+    }
+  })
+
+  test.each(runners)(
+    '%s',
+    async (language, program) => {
+      const command = commandOf(language)
+      if (!command) return
+      const dir = mkdtempSync(join(tmpdir(), 'tokenstore-vectors-'))
+      const runOn = (steps: Step[], as: NodeJS.ProcessEnv = {}): Promise<Result> => {
+        writeFileSync(join(dir, 'vectors.json'), file(steps))
+        const env = { ...where(redisUrl()), PREFIX: freshPrefix(), VECTORS: join(dir, 'vectors.json'), ...as }
+        return run(command, [`test/interop/${program}`], env)
+      }
+      try {
+        const calls = right.length - 1
+        expect(await runOn(right)).toEqual({
+          code: 0,
+          stdout: `${language}: 1 conversations, ${calls} calls\n`,
+          stderr: ''
+        })
+        for (const [what, steps] of Object.entries(wrong)) {
+          const { code, stdout, stderr } = await runOn(steps)
+          expect({ what, code, stdout }).toEqual({ what, code: expect.any(Number), stdout: '' })
+          expect([what, code]).not.toEqual([what, 0])
+          expect([what, stderr]).toEqual([what, expect.stringMatching(/^the one: |a step of an unknown kind/)])
+        }
+        const user = freshPrefix()
+        await client().call('ACL', ['SETUSER', user, 'on', '>p', '~*', '+@all', '-scan'])
+        const blind = await runOn([{ names: [] }], { REDIS_USER: user, REDISCLI_AUTH: 'p' })
+        expect({ ...blind, failed: blind.code !== 0 }).toMatchObject({
+          failed: true,
+          stdout: '',
+          stderr: expect.stringMatching(/NOPERM|no permissions/)
+        })
+      } finally {
+        rmSync(dir, { recursive: true, force: true })
+      }
+    },
+    180_000
+  )
+})

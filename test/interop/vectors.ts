@@ -7,7 +7,14 @@ import type { Cluster, Redis } from 'ioredis'
 const root = join(__dirname, '..', '..')
 
 type Values = Record<string, string | number>
-type Matcher = { error?: string; time?: number; same?: string; as?: string; after?: string }
+type Matcher = {
+  error?: string
+  time?: number
+  same?: string
+  as?: string
+  after?: string
+  between?: [string, string]
+}
 export type Expected = string | number | null | Matcher | Expected[]
 export interface Call {
   call: string
@@ -48,12 +55,13 @@ export async function converse(
     }
     if (expected.error !== undefined) return reply instanceof Error && reply.message.startsWith(`${expected.error} `)
     if (expected.same !== undefined) return reply === vars[expected.same]
+    const got = expected.between === undefined ? reply : numberBetween(expected.between.map(fill), reply)
     if (expected.time !== undefined) {
-      if (typeof reply !== 'number' || Math.abs(reply - now - expected.time) > 10_000) return false
-      if (expected.after !== undefined && !(reply > Number(vars[expected.after]))) return false
+      if (typeof got !== 'number' || Math.abs(got - now - expected.time) > 10_000) return false
+      if (expected.after !== undefined && !(got > Number(vars[expected.after]))) return false
     }
-    if (typeof reply !== 'string' && typeof reply !== 'number') return false
-    if (expected.as !== undefined) vars[expected.as] = reply
+    if (typeof got !== 'string' && typeof got !== 'number') return false
+    if (expected.as !== undefined) vars[expected.as] = got
     return true
   }
 
@@ -69,11 +77,19 @@ export async function converse(
       await redis.call(command, args)
     } else if ('wait' in step) {
       await sleep(step.wait)
-    } else {
+    } else if ('names' in step) {
       const found = (await namesUnder(redis, `${root_}:`)).map((name) => name.slice(root_.length + 1)).sort()
       if (JSON.stringify(found) !== JSON.stringify(step.names.map(fill).sort())) fail(found)
+    } else {
+      fail('a step of an unknown kind')
     }
   }
+}
+
+function numberBetween([before, after]: string[], reply: unknown): number | undefined {
+  const text = String(reply)
+  const digits = text.slice(before!.length, text.length - after!.length)
+  return /^\d+$/.test(digits) && reply === before! + digits + after! ? Number(digits) : undefined
 }
 
 /** The reply, or the error that Redis answered. */
