@@ -1,4 +1,4 @@
-import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import type { Redis } from 'ioredis'
@@ -163,5 +163,17 @@ describe('the tables', () => {
       [...when!.matchAll(/`(\w+)`/g)].map(([, name]) => name!).sort()
     ])
     expect(found).toEqual([...byCode].map(([code, names]) => [code, `\`${errorOf(code, '').name}\``, names.sort()]))
+  })
+
+  test('of the errors of the driver: every code of the scripts and of its source, and its class', () => {
+    const [, section] = /^## Errors\n(.*?)^## /ms.exec(readme())!
+    const found = [...section!.matchAll(/^\| `(TS\w+)` \| `(\w+)` \| \S.* \|$/gm)].map(([, code, kind]) => [code, kind])
+    const sources = readdirSync(join(root, 'src')).filter((file) => file.endsWith('.ts') && file !== 'scripts.ts')
+    const texts = sources.map((file) => readFileSync(join(root, 'src', file), 'utf8'))
+    const wanted = new Set([
+      ...headers.flatMap(({ errors }) => errors.map(([code]) => code)),
+      ...texts.flatMap((text) => [...text.matchAll(/'(TS[A-Z]+)'/g)].map(([, code]) => code!))
+    ])
+    expect(found.sort()).toEqual([...wanted].sort().map((code) => [code, errorOf(code, '').name]))
   })
 })
