@@ -95,6 +95,33 @@ describe('the program in Python', () => {
     }
   })
 
+  test('update loses nothing that another writer wrote, and keeps the rest of the token', async () => {
+    const command = commandOf('Python')
+    if (!command) return
+    await redis.flushall()
+    const tokens = Tokenstore({ redis: server.url, timeout: 10_000 })
+    try {
+      const token = await tokens.add({ owner_id: 'ann', attrs: { n: 1, path: 'a/b', text: ',"attrs":{}}' }, ttl: 60 })
+      const seen = await python(
+        command,
+        `
+id, seen = ${JSON.stringify(token.id)}, []
+def change(attrs):
+    seen.append(attrs["n"])
+    if len(seen) == 1:
+        call("set", id, json.dumps({**attrs, "n": 5}))
+    return {**attrs, "n": attrs["n"] + 1}
+print(json.dumps([update(id, change), seen, update(new_id(), change)]))`
+      )
+      const updated = { ...token, attrs: { ...token.attrs, n: 6 } }
+      expect(seen).toEqual([updated, [1, 5], null])
+      expect(await tokens.get(token.id)).toEqual(updated)
+      await expect(python(command, `update(${JSON.stringify(token.id)}, lambda attrs: [])`)).rejects.toThrow('TSBADARG')
+    } finally {
+      await tokens.quit()
+    }
+  })
+
   test('attrs are the same text on both sides, byte for byte', async () => {
     const command = commandOf('Python')
     if (!command) return
