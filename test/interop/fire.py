@@ -21,6 +21,7 @@ scripts = {file.stem: client.register_script(file.read_bytes()) for file in lua.
 plan = json.loads(sys.stdin.readline())
 root, tokens, owners, hashes = plan["root"], plan["tokens"], plan["owners"], plan["hashes"]
 rng = random.Random(plan["seed"])
+# How often each had an effect, not how often it was called.
 done = {"add": 0, "set": 0, "del": 0, "rotate": 0, "getkey": 0}
 taken = []
 
@@ -35,21 +36,22 @@ sys.stdin.readline()
 for step in range(plan["steps"]):
     key, id = rng.choice(tokens)
     what = rng.choice(list(done))
+    reply = None
     if what == "add":
         try:
-            call("add", key, id, rng.choice(owners), json.dumps({"python": step}), *rng.choice(plan["options"]))
+            reply = call("add", key, id, rng.choice(owners), json.dumps({"python": step}), *rng.choice(plan["options"]))
         except redis.ResponseError as error:
             if not str(error).startswith("TSKEYTAKEN "):
                 raise
     elif what == "set":
-        call("set", id, json.dumps({"python": step}))
+        reply = call("set", id, json.dumps({"python": step}))
     elif what == "del":
-        call("del", id)
+        reply = call("del", id) or None
     elif what == "rotate":
-        call("rotate", id, secrets.token_urlsafe(18), *rng.choice([[], ["GRACE", 60000]]))
+        reply = call("rotate", id, secrets.token_urlsafe(18), *rng.choice([[], ["GRACE", 60000]]))
     else:
-        call("getkey", "TOUCH", key)
-    done[what] += 1
+        reply, _ = call("getkey", "TOUCH", key)
+    done[what] += reply is not None
     if step % plan["every"] == 0 and hashes:
         hash = hashes.pop()
         if call("takehash", hash) is not None:

@@ -48,23 +48,25 @@ test('the driver and Python work on the same tokens at once, and nothing is torn
   let working = true
   const taken: string[] = []
   const left = [...hashes]
-  const done = { add: 0, set: 0, del: 0, rotate: 0, getKey: 0 }
+  const done = { add: 0, set: 0, del: 0, rotate: 0, getKey: 0 } // with an effect, as in Python
   const caller = async (seed: number): Promise<void> => {
     const rng = random(seed)
     const one = <T>(list: readonly T[]): T => list[Math.floor(rng() * list.length)]!
     for (let step = 0; working; step++) {
       const [key, id] = one(pairs)
       const what = one(Object.keys(done) as (keyof typeof done)[])
+      let effect: unknown
       if (what === 'add') {
         const lifetime = one([{}, { ttl: 600 }, { idle: 600 }])
-        await tokens.add({ key, id, owner_id: one(OWNERS), attrs: { node: step }, ...lifetime }).catch((error) => {
+        const given = { key, id, owner_id: one(OWNERS), attrs: { node: step }, ...lifetime }
+        effect = await tokens.add(given).catch((error) => {
           if (!(error instanceof KeyTakenError)) throw error
         })
-      } else if (what === 'set') await tokens.set(id, { node: step })
-      else if (what === 'del') await tokens.del(id)
-      else if (what === 'rotate') await tokens.rotate(id, one([{}, { grace: 60 }]))
-      else await tokens.getKey(key)
-      done[what]++
+      } else if (what === 'set') effect = await tokens.set(id, { node: step })
+      else if (what === 'del') effect = await tokens.del(id)
+      else if (what === 'rotate') effect = await tokens.rotate(id, one([{}, { grace: 60 }]))
+      else effect = await tokens.getKey(key)
+      if (effect) done[what]++
       const hash = step % 10 === 0 ? left.pop() : undefined
       if (hash && (await tokens.takeHash(hash)) !== null) taken.push(hash)
     }
