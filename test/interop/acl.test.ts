@@ -42,6 +42,8 @@ const called = (names: string[]): string[] => {
   )
   return [...new Set(found.map((command) => command.toLowerCase()))]
 }
+// As SCAN itself, within a script of Redis 7.0, and of newer servers.
+const refused = expect.stringMatching(/NOPERM|can't run this command|ACL failure/)
 const expectDenied = async (redis: Redis, denied: string[][]): Promise<void> => {
   for (const [command, ...args] of denied) {
     const answer = await redis.call(command!, args).catch((error: Error) => error.message)
@@ -98,13 +100,44 @@ describe('the application', () => {
     expect(await tokens.reset()).toBe(1)
     expect(await keyspace(admin, 'token')).toEqual({})
     // Nothing was refused on the way, and quietly gone without, but the name that ioredis gives itself.
-    const refused = (await admin.call('ACL', ['LOG'])) as string[][]
-    expect(refused.map((entry) => entry[entry.indexOf('object') + 1]).filter((o) => o !== 'client|setinfo')).toEqual([])
+    const log = (await admin.call('ACL', ['LOG'])) as string[][]
+    expect(log.map((entry) => entry[entry.indexOf('object') + 1]).filter((o) => o !== 'client|setinfo')).toEqual([])
+  })
+
+  test('a database other than 0 takes +select, a connection name +client|setname', async () => {
+    const rules = lines[0]!.replace(app[0], 'more').split(' ').slice(1)
+    await admin.call('ACL', rules)
+    const options = { username: 'more', password: app[1], db: 1, connectionName: 'web' }
+    const named = async (): Promise<boolean> => String(await admin.client('LIST')).includes(' name=web ')
+
+    const without = client(options, server.url)
+    const errors: string[] = []
+    without.on('error', (error: Error) => errors.push(error.message))
+    expect(await evalsha(without, 'count', 'token', 'ann')).toBe(0)
+    expect(errors).toEqual([expect.stringMatching(/^NOPERM.*'select'/)])
+    expect(await named()).toBe(false)
+
+    await admin.call('ACL', [...rules, '+select', '+client|setname'])
+    const tokens = open(app, { redis: { ...options, port: server.port } })
+    const token = await tokens.add({ owner_id: 'ann' })
+    expect(await tokens.getKey(token.key)).toEqual(token)
+    expect(await named()).toBe(true)
+    expect(await keyspace(admin, '')).toEqual({})
+    expect(Object.keys(await keyspace(client({ db: 1 }, server.url), 'token')).length).toBe(3)
+  })
+
+  test('without +scan everything but reset', async () => {
+    await admin.call('ACL', [...lines[0]!.replace(app[0], 'blind').split(' ').slice(1), '-scan'])
+    const tokens = open(['blind', app[1]])
+    const token = await tokens.add({ owner_id: 'ann' })
+    expect(await tokens.list('ann')).toEqual([token])
+    await expect(tokens.reset()).rejects.toMatchObject({ code: 'NOPERM' })
   })
 
   test('nothing else', async () => {
     const redis = as(app)
     await admin.set('other', 'x')
+    expect(await redis.scan('0')).toEqual(['0', ['other']]) // the name is all it can have
     await expectDenied(redis, [
       ['CONFIG', 'GET', '*'],
       ['CONFIG', 'SET', 'notify-keyspace-events', 'KEA'],
@@ -210,7 +243,7 @@ describe('the validator', () => {
       () => tokens.delHash(hash),
       () => tokens.reset()
     ]
-    for (const write of writes) await expect(write()).rejects.toMatchObject({ message: /permission|NOPERM|access|ACL/ })
+    for (const write of writes) await expect(write()).rejects.toMatchObject({ message: refused })
     await expectDenied(as(validator), [
       ['SET', `token:key:${token.key}`, 'x'],
       ['DEL', `token:key:${token.key}`],
@@ -225,6 +258,33 @@ describe('the validator', () => {
     ])
     const after = Object.entries(await keyspace(admin, '')).map(([name, { value }]) => [name, value])
     expect(after).toEqual(before)
+  })
+
+  test('of a partitioned store, with the pattern of its roots', async () => {
+    const partitioned = { partitioned: true }
+    const owner = open(app, partitioned)
+    const token = await owner.add({ owner_id: 'ann', idle: 600 })
+    const hash = await owner.makeHash('x')
+    await expect(open(validator, partitioned).getKey(token.key)).rejects.toMatchObject({ code: 'NOPERM' })
+
+    const rules = [...lines[1]!.replace(validator[0], 'roots').split(' ').slice(1), '~token:{???}']
+    await admin.call('ACL', rules)
+    const tokens = open(['roots', validator[1]], partitioned)
+    const before = await keyspace(admin, '')
+    expect(await tokens.getKey(token.key)).toEqual(token)
+    expect(await tokens.get(token.id)).toEqual(token)
+    expect(await tokens.count('ann')).toBe(1)
+    expect(await tokens.getHash(hash)).toBe('x')
+    for (const write of [
+      () => tokens.add({ owner_id: 'ann' }),
+      () => tokens.set(token.id, {}),
+      () => tokens.del(token.id),
+      () => tokens.takeHash(hash)
+    ]) {
+      await expect(write()).rejects.toMatchObject({ message: refused })
+    }
+    expect(Object.keys(await keyspace(admin, ''))).toEqual(Object.keys(before))
+    expect(await owner.get(token.id)).toEqual(token)
   })
 
   test('with EVALSHA_RO no name needs to be open for writing', async () => {
