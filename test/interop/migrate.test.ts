@@ -423,11 +423,11 @@ describe('on a server of its own', () => {
     // Behind the SCAN that finds them, and before any read.
     const scan = redis.scan.bind(redis) as (...args: unknown[]) => Promise<[string, string[]]>
     let scans = 0
-    const found = jest.spyOn(redis, 'scan').mockImplementation((async (...args: unknown[]) => {
+    const found = jest.spyOn(redis, 'scan').mockImplementation(async (...args: unknown[]) => {
       const page = await scan(...args)
       if (++scans === 4) expect(await tokens.reset()).toBe(1)
       return page
-    }) as never)
+    })
     expect(await migrate(redis, { prefix: 'token', ...DRY })).toHaveLength(1)
     expect(scans).toBe(4)
     found.mockRestore()
