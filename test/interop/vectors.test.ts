@@ -1,7 +1,7 @@
 import { parseHeader, type Header } from '../../src/cli/header'
 import { scripts } from '../../src/scripts'
 import { client, closeAfterAll, freshPrefix, keyspace } from '../support'
-import { conversations, converse, type Call } from './vectors'
+import { conversations, converse, type Call, type Expected } from './vectors'
 
 closeAfterAll()
 
@@ -62,6 +62,23 @@ test.each(conversations.map(({ name, steps }, i) => ({ name, steps, i })))('iore
     }
     return reply
   })
+})
+
+test('every object in a reply is of a kind that runners know', () => {
+  const kinds = [
+    ['error'],
+    ['same'],
+    ['as'],
+    ['time'],
+    ['as', 'time'],
+    ['after', 'as', 'time'],
+    ['as', 'between', 'time']
+  ]
+  const objects = (reply: Expected): object[] =>
+    Array.isArray(reply) ? reply.flatMap(objects) : typeof reply === 'object' && reply !== null ? [reply] : []
+  for (const object of calls.flatMap(({ reply }) => objects(reply))) {
+    expect(kinds).toContainEqual(Object.keys(object).sort())
+  }
 })
 
 describe('the conversations cover', () => {
