@@ -103,7 +103,7 @@ for _, member in ipairs(gone) do -- at most the ids looked at
   redis.call('ZREM', owner_set, member[1])
   if member[2] then redis.call('DEL', member[2]) end
 end
-if ended > 0 then redis.call('ZREMRANGEBYSCORE', owner_set, '-inf', '(' .. now) end
+if ended > 0 then redis.call('ZREMRANGEBYRANK', owner_set, 0, math.min(ended, 1000) - 1) end -- bounded, as a page is
 if gone[1] then
   local last = redis.call('ZRANGE', owner_set, -1, -1, 'WITHSCORES')[2]
   if last and last ~= 'inf' then redis.call('PEXPIREAT', owner_set, last) end

@@ -242,6 +242,16 @@ describe('on the way', () => {
     expectState(await root.state(), { ...before, [name]: { ...before[name]!, value: members.slice(4) } })
   })
 
+  test('of many ended members 1,000 are dropped by a call, so that none takes long', async () => {
+    const root = new Root(redis)
+    await root.issue(1)
+    await redis.zadd(root.at('tokens', 'o'), ...Array.from({ length: 2500 }, (_, n) => ['1', id(n + 10)]).flat())
+    for (const left of [1500, 500, 0]) {
+      expect(await list(root, 'o', 'COUNT', 1)).toMatchObject({ cursor: '', ids: [id(1)] })
+      expect(await redis.zcard(root.at('tokens', 'o'))).toBe(1 + left)
+    }
+  })
+
   test('an owner whose tokens have all ended: the set goes', async () => {
     const root = new Root(redis)
     await redis.zadd(root.at('tokens', 'o'), 5, id(1), 6, id(2))
