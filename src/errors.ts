@@ -49,12 +49,17 @@ export function errorOf(code: string, message: string): TokenstoreError {
 // Redis is there but cannot serve now: what these answer has not been executed.
 const NOT_NOW = new Set(['LOADING', 'BUSY', 'CLUSTERDOWN', 'MASTERDOWN', 'READONLY', 'TRYAGAIN', 'MOVED', 'ASK'])
 
+/** The text of an error of ioredis, without the part in which Redis repeats arguments. */
+export function errorText(error: Error): string {
+  return error.message.split(', with args beginning with')[0] ?? ''
+}
+
 /**
  * Makes an error of ours of one of ioredis, which hangs the arguments of the failed call, keys among them, on its own.
- * Nothing of the original is kept but its text, and of that not the part in which Redis repeats arguments.
+ * Nothing of the original is kept but its text.
  */
 export function fromRedis(operation: string, error: Error): TokenstoreError {
-  const text = error.message.split(', with args beginning with')[0] ?? ''
+  const text = errorText(error)
   const [, code, rest] = /^([A-Z]+) (.*)/s.exec(text) ?? []
   if (error.name !== 'ReplyError' || code === undefined || rest === undefined) {
     const lost = error.name === 'MaxRetriesPerRequestError'

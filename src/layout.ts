@@ -48,8 +48,8 @@ const TAG = 3
 const TAGS = 16384
 
 /**
- * Names spread over 16384 roots `prefix:{tag}` by owner, so that they use every slot of a cluster while all of one
- * owner share a slot. A key and a hash begin with their tag, an id ends with its number as 16 bits: each alone tells
+ * Names spread over 16384 roots `prefix:{tag}` by owner, so that they spread over the masters of a cluster while all
+ * of one owner share a slot. A key and a hash begin with their tag, an id ends with its number as 16 bits: each alone tells
  * its root.
  */
 export function partitioned(prefix: string): Layout {
@@ -63,7 +63,7 @@ export function partitioned(prefix: string): Layout {
     ownerRoot: (owner_id) => rootOf(byName(owner_id)),
     keyRoot: byTag,
     idRoot: (id) => {
-      const n = /^[\da-f-]{36}$/.test(id) ? parseInt(id.slice(-4), 16) : NaN
+      const n = /^[\da-f-]{23}-[\da-f]{12}$/.test(id) ? parseInt(id.slice(-4), 16) : NaN
       return n < TAGS ? rootOf(tagOf(n)) : null
     },
     hashRoot: byTag,
@@ -92,6 +92,11 @@ function numberOf(text: string): number | null {
   const [a, b, c] = Array.from(text.slice(0, TAG), (char) => ALPHABET.indexOf(char)) as [number, number, number]
   const n = text.length < TAG || a < 0 || b < 0 || c < 0 ? TAGS : (a << 12) | (b << 6) | c
   return n < TAGS ? n : null
+}
+
+/** The slot of a cluster that a name belongs to: that of its hash tag, if it has one. */
+export function slotOf(name: string): number {
+  return crc16(/^[^{]*\{([^}]+)\}/.exec(name)?.[1] ?? name) % 16384
 }
 
 /** CRC16/XMODEM of the UTF-8 bytes: what Redis Cluster hashes with, and Python's `binascii.crc_hqx(bytes, 0)`. */

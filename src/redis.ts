@@ -1,6 +1,8 @@
-import { Redis, type RedisOptions } from 'ioredis'
+import { Redis, type Cluster, type RedisOptions } from 'ioredis'
+import { Confirmer } from './confirm'
 import { Cork, type Corkable } from './cork'
 import { errorOf, fromRedis, type TokenstoreError } from './errors'
+import { slotOf } from './layout'
 import { scripts, type ScriptName } from './scripts'
 
 type Listener = (...args: unknown[]) => void
@@ -27,6 +29,19 @@ export interface Node {
   scan(cursor: string, match: 'MATCH', pattern: string, count: 'COUNT', n: number): Promise<[string, string[]]>
 }
 
+/** A call on its way. */
+export interface Call {
+  /** When it is over, by `performance.now()`. */
+  readonly deadline: number
+  /** Whether it has been answered, in whatever way. */
+  settled: boolean
+}
+
+interface Waiting extends Call {
+  send(): void
+  fail(error: TokenstoreError): void
+}
+
 // A name that shadows no method on a client which others share, and a new one whenever the script changes.
 const COMMANDS = Object.fromEntries(
   Object.entries(scripts).map(([name, { sha1 }]) => [name, `tokenstore:${name}:${sha1.slice(0, 8)}`])
@@ -47,26 +62,22 @@ export class Connection {
   readonly #owned: boolean
   readonly #timeout: number
   readonly #cork = new Cork()
-  readonly #waiting = new Set<{ send(): void; fail(error: Error): void }>()
+  readonly #waiting = new Set<Waiting>()
+  /** By the server they write to. */
+  readonly #confirmers = new Map<string, Confirmer>()
+  readonly #unconfirmed = new Set<Promise<unknown>>()
   #stopListening: (() => void) | undefined
   #lastError = ''
   #closing: Promise<void> | undefined
 
   constructor(redis: RedisClient | RedisOptions | string, timeout: number) {
     this.#owned = !isClient(redis)
-    this.#client = isClient(redis) ? redis : open(redis)
+    this.#client = isClient(redis) ? redis : this.#watch(open(redis))
     this.#commands = this.#client as unknown as Commands
     this.#timeout = timeout
     for (const [name, command] of Object.entries(COMMANDS)) {
       if (command in this.#client) continue
       this.#client.defineCommand(command, { lua: scripts[name as ScriptName].lua, numberOfKeys: 1 })
-    }
-    if (this.#owned) {
-      // Without a listener ioredis prints every failed attempt; here each call reports it.
-      this.#client.on('error', (error) => {
-        const { message, code } = error as Error & { code?: string }
-        this.#lastError = message || (code ?? '')
-      })
     }
   }
 
@@ -82,67 +93,63 @@ export class Connection {
     return this.send('reset', () => Promise.resolve(isCluster(this.#client) ? client.nodes('master') : [client]))
   }
 
-  /**
-   * Runs a script on a root. With `replicas`, a write is answered once so many replicas have it: WAIT follows it in
-   * one pipeline, since on another connection it would confirm nothing. EVAL, since EVALSHA might be repeated as EVAL
-   * behind the WAIT.
-   */
-  async run(script: ScriptName, root: string, args: readonly (string | number)[], replicas = 0): Promise<unknown> {
-    if (replicas === 0) {
-      return this.send(script, () => {
-        // A batch of keys is large enough to be worth a write.
-        if (script !== 'getkey') this.#cork.hold(this.#client.stream)
-        return this.#commands[COMMANDS[script]]!(root, ...args)
-      })
-    }
-    const [reply, confirmed] = await this.send(script, async () => {
-      const pipeline = (this.#client as unknown as Redis).pipeline()
-      pipeline.eval(scripts[script].lua, 1, root, ...args)
-      // Redis looks at this timeout every 100 ms; its answer must come before ours.
-      pipeline.wait(replicas, Math.ceil(Math.max(this.#timeout / 2, this.#timeout - 300)))
-      const [[failed, result] = [], [unconfirmed, n] = []] = (await pipeline.exec()) ?? []
-      if (failed) throw failed
-      return [result, unconfirmed ? 0 : Number(n)] as const
+  /** Runs a script on a root. With `replicas`, a write is answered once so many replicas have it. */
+  run(script: ScriptName, root: string, args: readonly (string | number)[], replicas = 0): Promise<unknown> {
+    if (replicas > 0) return this.#confirmed(script, root, args, replicas)
+    return this.send(script, () => {
+      // A batch of keys is large enough to be worth a write.
+      if (script !== 'getkey') this.#cork.hold(this.#client.stream)
+      return this.#commands[COMMANDS[script]]!(root, ...args)
     })
+  }
+
+  async #confirmed(
+    script: ScriptName,
+    root: string,
+    args: readonly (string | number)[],
+    replicas: number
+  ): Promise<unknown> {
+    const name = this.keyPrefix + root
+    const sent = this.send(script, (call) => this.#confirmerOf(name).run(call, script, [name, ...args], replicas))
+    this.#unconfirmed.add(sent)
+    const [reply, confirmed, why] = await sent.finally(() => this.#unconfirmed.delete(sent))
     // Also when there was nothing to do: what an earlier, unconfirmed call did may be undone yet.
     if (confirmed >= replicas) return reply
-    throw errorOf('TSREPLICATION', `${script}: done, but confirmed by ${confirmed} of ${replicas} replicas`)
+    const because = why && `: ${why}`
+    throw errorOf('TSREPLICATION', `${script}: done, but confirmed by ${confirmed} of ${replicas} replicas${because}`)
   }
 
   /**
    * Sends a command as soon as the connection is ready. What is not sent within the timeout never is:
    * in ioredis's own queue it would still be, long after the caller was told that it failed.
    */
-  send<T>(operation: string, command: () => Promise<T>): Promise<T> {
+  send<T>(operation: string, command: (call: Call) => Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       let retry: NodeJS.Timeout | undefined
-      let settled = false
       const settle = (): void => {
-        settled = true
+        call.settled = true
         clearTimeout(timer)
         clearTimeout(retry)
         this.#waiting.delete(call)
       }
-      const fail = (error: Error): void => {
+      const fail = (error: TokenstoreError): void => {
         settle()
         reject(error)
       }
+      const failed = (error: Error): void => {
+        if (call.settled) return
+        if (!NOT_HERE.test(error.message)) return fail(fromRedis(operation, error))
+        this.#client.refreshSlotsCache?.()
+        retry = setTimeout(send, RETRY_MS)
+      }
       const send = (): void => {
         this.#waiting.delete(call)
-        command().then(
-          (reply) => {
-            settle()
-            resolve(reply)
-          },
-          (error: Error) => {
-            if (settled) return
-            if (!NOT_HERE.test(error.message)) return fail(fromRedis(operation, error))
-            this.#client.refreshSlotsCache?.()
-            retry = setTimeout(send, RETRY_MS)
-          }
-        )
+        command(call).then((reply) => {
+          settle()
+          resolve(reply)
+        }, failed)
       }
-      const call = { send, fail }
+      const call: Waiting = { deadline: performance.now() + this.#timeout, settled: false, send, fail }
       const timer = setTimeout(() => {
         const why = this.#lastError && `: ${this.#lastError}`
         const what = this.#waiting.has(call)
@@ -166,17 +173,39 @@ export class Connection {
     this.#stopListening?.()
     this.#stopListening = undefined
     for (const call of [...this.#waiting]) call.fail(closed('a call'))
-    if (!this.#owned) return
-    if (this.#client.status === 'ready') {
+    const answered = Promise.allSettled(this.#unconfirmed)
+    if (this.#owned && this.#client.status === 'ready') {
       let timer: NodeJS.Timeout | undefined
       const late = new Promise((resolve) => (timer = setTimeout(resolve, this.#timeout)))
       await Promise.race([this.#client.quit().catch(() => {}), late])
       clearTimeout(timer)
     }
-    this.#client.disconnect()
+    if (this.#owned) this.#client.disconnect()
+    await answered
+    for (const confirmer of this.#confirmers.values()) confirmer.disconnect()
   }
 
-  #whenReady(operation: string, call: { send(): void; fail(error: Error): void }): void {
+  /** What sends the confirmed writes to the server that holds a name. */
+  #confirmerOf(name: string): Confirmer {
+    const [server, redis] = serverOf(this.#client, name)
+    let confirmer = this.#confirmers.get(server)
+    if (!confirmer || confirmer.ended) {
+      confirmer = new Confirmer(this.#watch(apart(redis, isCluster(this.#client))))
+      this.#confirmers.set(server, confirmer)
+    }
+    return confirmer
+  }
+
+  /** Listens to a connection that this opened. */
+  #watch(redis: Redis): Redis {
+    // Without a listener ioredis prints every failed attempt; here each call reports it.
+    redis.on('error', ({ message, code }: Error & { code?: string }) => {
+      this.#lastError = message || (code ?? '')
+    })
+    return redis
+  }
+
+  #whenReady(operation: string, call: Waiting): void {
     if (this.#client.status === 'end') {
       const why = this.#lastError || 'the client was closed'
       return call.fail(errorOf('TSUNAVAILABLE', `${operation}: no connection to Redis: ${why}`))
@@ -239,12 +268,40 @@ function isClient(redis: RedisClient | RedisOptions | string): redis is RedisCli
   return typeof redis === 'object' && 'defineCommand' in redis
 }
 
-function open(redis: RedisOptions | string): RedisClient {
-  // A command whose answer is lost is reported at once and never sent again: the second run of a takehash would
-  // answer nil, that of a set could undo a newer one. And ioredis keeps the process up for its disconnectTimeout, 2 s by
-  // default, when a client whose connection is down already is told to disconnect.
-  const once: RedisOptions = { autoResendUnfulfilledCommands: false, maxRetriesPerRequest: 0, disconnectTimeout: 100 }
+/** The server that holds a name, and what it is called: the one, or a master of a cluster. */
+function serverOf(client: RedisClient, name: string): [server: string, redis: Redis] {
+  if (!isCluster(client)) return ['', client as unknown as Redis]
+  const cluster = client as unknown as Cluster
+  const server = cluster.slots[slotOf(name)]?.[0]
+  const redis = cluster.nodes('master').find(({ options: { host, port } }) => `${host}:${port}` === server)
+  if (!server || !redis) throw new Error('CLUSTERDOWN no master is known for the slot')
+  return [server, redis]
+}
+
+// A command whose answer is lost is reported at once and never sent again: the second run of a takehash would answer
+// nil, that of a set could undo a newer one.
+const ONCE: RedisOptions = { autoResendUnfulfilledCommands: false, maxRetriesPerRequest: 0 }
+// ioredis keeps the process up for its disconnectTimeout, 2 s by default, when a client whose connection is down already
+// is told to disconnect.
+const PROMPT: RedisOptions = { disconnectTimeout: 100 }
+
+function open(redis: RedisOptions | string): Redis {
+  const once = { ...PROMPT, ...ONCE }
   return typeof redis === 'string'
     ? new Redis(redis, once)
     : new Redis({ host: '127.0.0.1', port: 6379, ...once, ...redis })
+}
+
+/** Another connection to the same server and database, on which nothing is sent unless it is sent at once. */
+function apart(redis: Redis, ofCluster: boolean): Redis {
+  return redis.duplicate({
+    ...PROMPT,
+    ...ONCE,
+    db: redis.condition?.select ?? redis.options.db,
+    keyPrefix: '',
+    lazyConnect: false,
+    enableOfflineQueue: false,
+    // A node that is gone may be gone for good.
+    ...(ofCluster ? { retryStrategy: () => null } : {})
+  })
 }

@@ -1,18 +1,122 @@
-import { ReplicationError } from '../../src/main'
-import { client, closeAfterAll, freshPrefix, names, store } from '../support'
+import { startMaster, startReplica, type Node } from '../../scripts/redis-cluster'
+import { ReplicationError, UnavailableError } from '../../src/main'
+import { client, closeAfterAll, freshPrefix, keyspace, names, store, until } from '../support'
 
+// Servers of their own, whose commands the tests count.
+let lone: Node
+let master: Node
+let replica: Node
+beforeAll(async () => {
+  ;[lone, master] = await Promise.all([startMaster(), startMaster()])
+  replica = await startReplica(master.port)
+})
 closeAfterAll()
+afterAll(() => Promise.all([lone, replica, master].map((node) => node.stop())))
+beforeEach(() => Promise.all([lone, master].map(({ redis }) => redis.config('RESETSTAT'))))
+
+const calls = async ({ redis }: Node, command: string): Promise<number> =>
+  Number(new RegExp(`cmdstat_${command}:calls=(\\d+)`).exec(await redis.info('commandstats'))?.[1] ?? 0)
+const blocked = async ({ redis }: Node): Promise<boolean> => (await redis.info('clients')).includes('blocked_clients:1')
+const caught = (call: Promise<unknown>): Promise<unknown> => call.catch((error: unknown) => error)
+const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i + 1)
 
 test('without a replica a write is done and rejects, and goes on rejecting when it is repeated', async () => {
   const prefix = freshPrefix()
   const tokens = store({ prefix })
   const token = await tokens.add({ owner_id: 'ann' })
-  const confirmed = store({ prefix, replicas: 1, timeout: 600 })
+  const confirmed = store({ prefix, replicas: 1, timeout: 2000 })
   for (let tries = 0; tries < 2; tries++) {
-    const error = await confirmed.del(token.id).catch((thrown: unknown) => thrown)
+    const error = await caught(confirmed.del(token.id))
     expect(error).toBeInstanceOf(ReplicationError)
     expect(error).toMatchObject({ code: 'TSREPLICATION', message: 'del: done, but confirmed by 0 of 1 replicas' })
     expect(await names(client(), prefix)).toEqual({})
   }
   expect(await confirmed.del(token.id, { replicas: 0 })).toBe(false)
+})
+
+test('what was rejected is not done later, over newer data, and other calls do not wait for it', async () => {
+  const prefix = freshPrefix()
+  const other = store({ redis: lone.url, prefix })
+  const { id, key } = await other.add({ owner_id: 'ann', attrs: { n: 0 } })
+  const tokens = store({ redis: lone.url, prefix, timeout: 800 })
+  const writes = range(5).map((n) => caught(tokens.set(id, { n }, { replicas: 1 })))
+  await until(() => blocked(lone))
+  expect(await tokens.getKey(key)).toMatchObject({ id })
+  expect(await blocked(lone)).toBe(true)
+  for (const error of await Promise.all(writes)) expect(error).toBeInstanceOf(ReplicationError)
+  await other.set(id, { n: 'newer' })
+  const done = await calls(lone, 'eval')
+  await tokens.quit()
+  expect(await calls(lone, 'eval')).toBe(done)
+  expect(await other.get(id)).toMatchObject({ attrs: { n: 'newer' } })
+})
+
+test('what waits behind an unanswered write is dropped when its time is over', async () => {
+  const prefix = freshPrefix()
+  const other = store({ redis: lone.url, prefix })
+  const { id } = await other.add({ owner_id: 'ann', attrs: { n: 0 } })
+  const tokens = store({ redis: lone.url, prefix, timeout: 400 })
+  await caught(tokens.set(id, { n: 'connects' }, { replicas: 1 }))
+  await lone.redis.config('RESETSTAT')
+  lone.pause()
+  const first = caught(tokens.set(id, { n: 1 }, { replicas: 1 }))
+  const rest = range(5).map((n) => caught(tokens.set(id, { n: n + 1 }, { replicas: 1 })))
+  for (const error of await Promise.all([first, ...rest])) expect(error).toBeInstanceOf(UnavailableError)
+  lone.resume()
+  // On the same connection, so after whatever was sent before.
+  expect(await caught(tokens.set(id, { n: 7 }, { replicas: 1 }))).toBeInstanceOf(ReplicationError)
+  expect(await calls(lone, 'eval')).toBe(2)
+  expect(await other.get(id)).toMatchObject({ attrs: { n: 7 } })
+})
+
+test('writes of one moment share a WAIT', async () => {
+  const prefix = freshPrefix()
+  const tokens = store({ redis: master.url, prefix, replicas: 1, timeout: 2000 })
+  const added = await Promise.all(range(50).map((i) => tokens.add({ owner_id: `user-${i}` })))
+  expect(await calls(master, 'wait')).toBeLessThanOrEqual(2)
+  expect(await Promise.all(added.map(({ id }) => tokens.set(id, { n: 1 })))).toHaveLength(50)
+  expect(await calls(master, 'eval')).toBe(100)
+  expect(await calls(master, 'wait')).toBeLessThanOrEqual(4)
+  expect(Object.keys(await keyspace(replica.redis, prefix))).toHaveLength(150)
+  // And each with the others that want as many replicas as it does.
+  const both = [tokens.del(added[0]!.id), caught(tokens.del(added[1]!.id, { replicas: 2 }))]
+  expect(await both[0]).toBe(true)
+  expect(await both[1]).toMatchObject({ message: 'del: done, but confirmed by 1 of 2 replicas' })
+})
+
+test('quit waits for their answers, and closes what was opened for them', async () => {
+  const own = client({}, master.url)
+  const connections = async (): Promise<number> => ((await master.redis.client('LIST')) as string).split('\n').length
+  await own.ping()
+  const before = await connections()
+  const tokens = store({ redis: own, prefix: freshPrefix(), replicas: 1 })
+  const added = Promise.all(range(3).map((i) => tokens.add({ owner_id: `user-${i}` })))
+  await tokens.quit()
+  expect(await added).toHaveLength(3)
+  await until(async () => (await connections()) === before)
+  expect(await own.ping()).toBe('PONG')
+})
+
+test("they go where the caller's client goes: to its database, with its keyPrefix", async () => {
+  const prefix = freshPrefix()
+  const own = client({ keyPrefix: `${prefix}:`, lazyConnect: true, enableAutoPipelining: true }, master.url)
+  await own.select(3)
+  const tokens = store({ redis: own, prefix: 'token', replicas: 1 })
+  const token = await tokens.add({ owner_id: 'ann' })
+  expect(await tokens.getKey(token.key)).toEqual(token)
+  expect(Object.keys(await keyspace(client({ db: 3 }, master.url), prefix)).sort()).toEqual([
+    `${prefix}:token:id:${token.id}`,
+    `${prefix}:token:key:${token.key}`,
+    `${prefix}:token:tokens:ann`
+  ])
+  expect(await keyspace(master.redis, prefix)).toEqual({})
+})
+
+test('a user who may not WAIT is told so', async () => {
+  const prefix = freshPrefix()
+  await lone.redis.acl('SETUSER', 'app', 'reset', 'on', '>secret', '~*', '+@all', '-wait')
+  const tokens = store({ redis: { port: lone.port, username: 'app', password: 'secret' }, prefix, replicas: 1 })
+  const error = (await caught(tokens.add({ owner_id: 'ann' }))) as Error
+  expect(error).toBeInstanceOf(ReplicationError)
+  expect(error.message).toMatch(/^add: done, but confirmed by 0 of 1 replicas: NOPERM .*wait/)
 })
