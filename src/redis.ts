@@ -1,7 +1,8 @@
 import { Redis, type Cluster, type RedisOptions } from 'ioredis'
+import * as check from './check'
 import { Confirmer } from './confirm'
 import { Cork, type Corkable } from './cork'
-import { errorOf, fromRedis, type TokenstoreError } from './errors'
+import { errorOf, errorText, fromRedis, type TokenstoreError } from './errors'
 import { slotOf } from './layout'
 import { scripts, type ScriptName } from './scripts'
 
@@ -72,7 +73,7 @@ export class Connection {
 
   constructor(redis: RedisClient | RedisOptions | string, timeout: number) {
     this.#owned = !isClient(redis)
-    this.#client = isClient(redis) ? redis : this.#watch(open(redis))
+    this.#client = isClient(redis) ? redis : this.#watch(open(redis, timeout))
     this.#commands = this.#client as unknown as Commands
     this.#timeout = timeout
     for (const [name, command] of Object.entries(COMMANDS)) {
@@ -134,6 +135,8 @@ export class Connection {
       }
       const fail = (error: TokenstoreError): void => {
         settle()
+        // Another master may have taken over from one that is gone, or hangs.
+        if (error.code === 'TSUNAVAILABLE') this.#client.refreshSlotsCache?.()
         reject(error)
       }
       const failed = (error: Error): void => {
@@ -144,10 +147,15 @@ export class Connection {
       }
       const send = (): void => {
         this.#waiting.delete(call)
-        command(call).then((reply) => {
-          settle()
-          resolve(reply)
-        }, failed)
+        try {
+          command(call).then((reply) => {
+            settle()
+            resolve(reply)
+          }, failed)
+        } catch (error) {
+          // ioredis throws when it pipelines by itself and no master has the slot.
+          failed(error as Error)
+        }
       }
       const call: Waiting = { deadline: performance.now() + this.#timeout, settled: false, send, fail }
       const timer = setTimeout(() => {
@@ -190,7 +198,7 @@ export class Connection {
     const [server, redis] = serverOf(this.#client, name)
     let confirmer = this.#confirmers.get(server)
     if (!confirmer || confirmer.ended) {
-      confirmer = new Confirmer(this.#watch(apart(redis, isCluster(this.#client))))
+      confirmer = new Confirmer(this.#watch(apart(redis, isCluster(this.#client), this.#timeout)))
       this.#confirmers.set(server, confirmer)
     }
     return confirmer
@@ -199,8 +207,10 @@ export class Connection {
   /** Listens to a connection that this opened. */
   #watch(redis: Redis): Redis {
     // Without a listener ioredis prints every failed attempt; here each call reports it.
-    redis.on('error', ({ message, code }: Error & { code?: string }) => {
-      this.#lastError = message || (code ?? '')
+    redis.on('error', (error: Error & { code?: string; command?: { name: string } }) => {
+      this.#lastError = errorText(error) || (error.code ?? '')
+      // ioredis takes a refused SELECT for no obstacle, and would go on in database 0.
+      if (error.command?.name === 'select') redis.disconnect(true)
     })
     return redis
   }
@@ -281,21 +291,41 @@ function serverOf(client: RedisClient, name: string): [server: string, redis: Re
 // A command whose answer is lost is reported at once and never sent again: the second run of a takehash would answer
 // nil, that of a set could undo a newer one.
 const ONCE: RedisOptions = { autoResendUnfulfilledCommands: false, maxRetriesPerRequest: 0 }
-// ioredis keeps the process up for its disconnectTimeout, 2 s by default, when a client whose connection is down already
-// is told to disconnect.
-const PROMPT: RedisOptions = { disconnectTimeout: 100 }
+const prompt = (timeout: number): RedisOptions => ({
+  // A master that hangs, or whose machine is gone, does not close its connections: one that is silent while calls wait
+  // is closed here, just after they were told, and the next one may lead to a successor. (ioredis has a failoverDetector
+  // for Sentinel, but a message that comes while it connects makes it give up for good.)
+  socketTimeout: timeout + 100,
+  // ioredis keeps the process up for so long, 2 s by default, when a client whose connection is down already is told to
+  // disconnect.
+  disconnectTimeout: 100
+})
 
-function open(redis: RedisOptions | string): Redis {
-  const once = { ...PROMPT, ...ONCE }
-  return typeof redis === 'string'
-    ? new Redis(redis, once)
-    : new Redis({ host: '127.0.0.1', port: 6379, ...once, ...redis })
+function open(redis: RedisOptions | string, timeout: number): Redis {
+  const options: RedisOptions = {
+    ...prompt(timeout),
+    // A master that has become a replica keeps its connections too.
+    reconnectOnError: ({ message }) => message.startsWith('READONLY')
+  }
+  let client: Redis
+  if (typeof redis === 'object') client = new Redis({ host: '127.0.0.1', port: 6379, ...options, ...redis })
+  else {
+    try {
+      client = new Redis(redis, options)
+    } catch {
+      // What Node throws repeats the URL, and so the password.
+      check.fail('redis', 'a valid URL, with what is special in a user or a password percent-encoded')
+    }
+  }
+  // Whatever the caller's options, or those in the URL, say.
+  Object.assign(client.options, ONCE)
+  return client
 }
 
 /** Another connection to the same server and database, on which nothing is sent unless it is sent at once. */
-function apart(redis: Redis, ofCluster: boolean): Redis {
+function apart(redis: Redis, ofCluster: boolean, timeout: number): Redis {
   return redis.duplicate({
-    ...PROMPT,
+    ...prompt(timeout),
     ...ONCE,
     db: redis.condition?.select ?? redis.options.db,
     keyPrefix: '',

@@ -1,3 +1,4 @@
+import { inspect } from 'node:util'
 import { Redis } from 'ioredis'
 import required from '../../src/index'
 import * as main from '../../src/main'
@@ -184,6 +185,21 @@ describe('redis', () => {
     expect(() => new Tokenstore({ redis } as never)).toThrow(new TypeError(says))
     expect(opened).toHaveLength(before)
   })
+
+  test.each(['redis://:s3cr/et@host', 'redis://:100%@host', 'rediss://app:s3cr#et@host'])(
+    'refuses a URL that is none, without repeating it: %s',
+    (redis) => {
+      let error: unknown
+      try {
+        stores.push(Tokenstore({ redis }))
+      } catch (thrown) {
+        error = thrown
+      }
+      const says = 'redis must be a valid URL, with what is special in a user or a password percent-encoded'
+      expect(error).toEqual(new TypeError(says))
+      expect(inspect(error, { showHidden: true, depth: 9 })).not.toMatch(/s3cr|100%/)
+    }
+  )
 
   test('refuses a list', () => {
     expect(() => stores.push(Tokenstore({ redis: [] } as never))).toThrow(TypeError)

@@ -237,6 +237,51 @@ describe('a call rejects within the timeout', () => {
     await allUnavailable(open({ redis: closed, timeout: 20_000 }), 'no connection to Redis')
   })
 
+  test('and says why without what Redis repeats of the password', async () => {
+    const { port, stop } = await startRedis(['--rename-command', 'HELLO', '', '--rename-command', 'AUTH', ''])
+    closers.push(stop)
+    const error = await open({ redis: { port, password: 'a-long-password' } })
+      .count('a')
+      .catch((error: unknown) => error)
+    expect(String(error)).toMatch(/no connection to Redis within 300 ms: ERR unknown command '?`?auth/i)
+    expect(String(error)).not.toContain('a-long-password')
+  })
+
+  test('when ioredis throws instead of rejecting', async () => {
+    const redis = own(Number(new URL(redisUrl()).port), { lazyConnect: true })
+    const tokens = open({ redis })
+    const name = Object.keys(redis).find((name) => name.startsWith('tokenstore:count:'))!
+    const throws = (): never => {
+      throw new TypeError("Cannot read properties of undefined (reading 'join')")
+    }
+    Object.assign(redis, { [name]: throws })
+    // From a listener, when the connection is ready, and at once.
+    for (let i = 0; i < 2; i++) await expect(tokens.count('a')).rejects.toMatchObject({ code: 'TSUNAVAILABLE' })
+  })
+
+  test.each([{}, { enableReadyCheck: false }, { protocol: 2 as const }])(
+    'when the database cannot be selected, and nothing is written into another: %j',
+    async (options) => {
+      const { port, url } = await server()
+      const admin = own(port)
+      await admin.acl('SETUSER', 'app', 'reset', 'on', '>secret', '~*', '+@all', '-select')
+      const refused = {
+        'DB index is out of range': [`${url}/99`, { port, db: 99, ...options }],
+        NOPERM: [{ port, db: 1, username: 'app', password: 'secret', ...options }]
+      }
+      for (const [says, configs] of Object.entries(refused)) {
+        for (const redis of configs) {
+          // Without a ready check the call is there before the connection is closed, and says that it was.
+          const why = 'enableReadyCheck' in options ? '' : says
+          await allUnavailable(open({ redis }), why)
+          await allUnavailable(open({ redis, replicas: 1 }), why)
+        }
+      }
+      expect(await admin.info('keyspace')).toBe('# Keyspace\r\n')
+      expect(await admin.info('commandstats')).not.toContain('cmdstat_eval')
+    }
+  )
+
   test('when Redis hangs, connected or not', async () => {
     const { pid, port } = await server()
     const [ready, shared] = [open({ redis: { port } }), open({ redis: own(port, { enableAutoPipelining: true }) })]
@@ -342,7 +387,15 @@ describe('what was not sent in time', () => {
     expect(calls).not.toMatch(/cmdstat_(set|zadd|del):/)
   })
 
-  test('is not executed twice either: a lost answer is reported, not asked for again', async () => {
+  const resend = { autoResendUnfulfilledCommands: true, maxRetriesPerRequest: 20 }
+  test.each([
+    ['', (port: number) => ({ port, retryStrategy: () => 20 })],
+    [', whatever the options say', (port: number) => ({ port, retryStrategy: () => 20, ...resend })],
+    [
+      ', whatever the URL says',
+      (port: number) => `redis://127.0.0.1:${port}?autoResendUnfulfilledCommands=true&maxRetriesPerRequest=20`
+    ]
+  ])('is not executed twice either: a lost answer is reported, not asked for again%s', async (_name, redisAt) => {
     const { port } = await server()
     const admin = own(port)
     // Between the store and Redis, to lose the next answer together with the connection.
@@ -360,8 +413,7 @@ describe('what was not sent in time', () => {
     }).listen(0, '127.0.0.1')
     await new Promise((resolve) => wire.once('listening', resolve))
     closers.push(() => wire.close())
-    const redis = { port: (wire.address() as AddressInfo).port, retryStrategy: () => 20 }
-    const tokens = open({ redis, timeout: 5000 })
+    const tokens = open({ redis: redisAt((wire.address() as AddressInfo).port), timeout: 5000 })
     const works = (): Promise<boolean> =>
       tokens.count('user-7').then(
         () => true,
@@ -406,6 +458,44 @@ describe('the same store works again', () => {
     expect(await tokens.getKey(token.key)).toBeNull()
     expect(await tokens.add(token)).toEqual(token)
     expect(await tokens.getKey(token.key)).toEqual(token)
+  })
+
+  test('after the master behind its address became a replica, and kept its connections', async () => {
+    const [first, second] = [await server(), await server()]
+    // What a managed Redis has: one address that leads to the master of the day.
+    let master = first
+    const sockets: Socket[] = []
+    const endpoint = createServer((socket) => {
+      const redis = connect(master.port, '127.0.0.1')
+      for (const end of [socket, redis]) sockets.push(end.on('error', () => {}))
+      socket.pipe(redis).pipe(socket)
+    }).listen(0, '127.0.0.1')
+    await new Promise((resolve) => endpoint.once('listening', resolve))
+    closers.push(() => {
+      for (const socket of sockets) socket.destroy()
+      endpoint.close()
+    })
+    const { port } = endpoint.address() as AddressInfo
+    const stores = [{ port }, `redis://127.0.0.1:${port}`].map((redis) => open({ redis }))
+    for (const [demoted, promoted] of [
+      [first, second],
+      [second, first]
+    ] as const) {
+      await Promise.all(stores.map((tokens) => tokens.add({ owner_id: 'user-7' })))
+      master = promoted
+      await own(promoted.port).replicaof('NO', 'ONE')
+      await own(demoted.port).replicaof('127.0.0.1', promoted.port)
+      for (const tokens of stores) {
+        const refused = tokens.add({ owner_id: 'user-7' })
+        await expect(refused).rejects.toMatchObject({ code: 'TSUNAVAILABLE', message: /READONLY/ })
+        await until(() =>
+          tokens.add({ owner_id: 'user-7' }).then(
+            () => true,
+            () => false
+          )
+        )
+      }
+    }
   })
 
   test('after SCRIPT FLUSH', async () => {
