@@ -17,6 +17,7 @@ export interface Node extends RedisServer {
   restart(args?: string[]): Promise<void>
   /** SIGSTOP: it hangs, with all its connections open. */
   pause(): void
+  readonly paused: boolean
   resume(): void
 }
 
@@ -31,6 +32,7 @@ export async function startNode(args: string[] = [], place: Place = {}): Promise
   // What is asked of a server that dies fails at once.
   const redis = new Redis({ host: HOST, port, retryStrategy: () => 20, maxRetriesPerRequest: 0 })
   redis.on('error', () => {})
+  let paused = false
   const connected = (): Promise<void> => until(() => Promise.resolve(redis.status === 'ready'))
   await connected()
   return {
@@ -46,8 +48,11 @@ export async function startNode(args: string[] = [], place: Place = {}): Promise
       server = await startRedis(again, { port, dir })
       await connected()
     },
-    pause: () => void process.kill(server.pid, 'SIGSTOP'),
-    resume: () => void process.kill(server.pid, 'SIGCONT'),
+    get paused() {
+      return paused
+    },
+    pause: () => void (paused = process.kill(server.pid, 'SIGSTOP')),
+    resume: () => void (paused = !process.kill(server.pid, 'SIGCONT')),
     stop: async () => {
       redis.disconnect()
       await server.stop()
@@ -73,7 +78,7 @@ const info = (node: Node): Promise<string> => node.redis.info('replication')
 /** Who is a master now and answers. */
 async function mastersOf(nodes: Node[]): Promise<Node[]> {
   const roles = await Promise.all(
-    nodes.map(async ({ redis }) => (redis.status === 'ready' ? redis.role().catch(() => []) : []))
+    nodes.map(async ({ redis, paused }) => (redis.status === 'ready' && !paused ? redis.role().catch(() => []) : []))
   )
   return nodes.filter((_, i) => roles[i]![0] === 'master')
 }
@@ -88,12 +93,18 @@ export interface RedisCluster {
   moveSlot(slot: number, to: Node, how?: { batch?: number; pause?: number }): Promise<number>
   /** Waits until every slot is served and every master has its replicas. */
   healthy(): Promise<void>
+  /** Lets a node be silent for so many ms before the others give it up. PATIENCE, unless said otherwise. */
+  patience(ms: number): Promise<void>
   stop(): Promise<void>
 }
 
+/** For how many ms a server may be silent before the others give it up: longer than the busiest machine makes it. */
+export const PATIENCE = 15_000
+
 /** Starts a cluster of three masters, which share the slots evenly, and three replicas. */
-export async function startCluster({ nodeTimeout = 2000 } = {}): Promise<RedisCluster> {
-  const args = [...QUICK, '--cluster-enabled', 'yes', '--cluster-node-timeout', String(nodeTimeout)]
+export async function startCluster(): Promise<RedisCluster> {
+  // At first a short time, with which the nodes get to know each other sooner.
+  const args = [...QUICK, '--cluster-enabled', 'yes', '--cluster-node-timeout', '2000']
   const nodes: Node[] = []
   const stop = async (): Promise<void> => {
     await Promise.all(nodes.map((node) => node.stop()))
@@ -146,8 +157,12 @@ export async function startCluster({ nodeTimeout = 2000 } = {}): Promise<RedisCl
       for (const { redis } of [to, from, ...others]) await redis.cluster('SETSLOT', slot, 'NODE', idOf(to))
       return Date.now() - begun
     }
-    const healthy = (): Promise<void> =>
-      until(async () => {
+    const patience = async (ms: number): Promise<void> => {
+      const there = nodes.filter(({ redis, paused }) => redis.status === 'ready' && !paused)
+      await Promise.all(there.map(({ redis }) => redis.config('SET', 'cluster-node-timeout', ms)))
+    }
+    const healthy = async (): Promise<void> => {
+      await until(async () => {
         const states = await Promise.all(nodes.map(({ redis }) => redis.cluster('INFO')))
         if (!states.every((state) => state.includes('cluster_state:ok'))) return false
         if ((await views()).some((view) => /fail|handshake|noaddr/.test(view))) return false
@@ -159,6 +174,8 @@ export async function startCluster({ nodeTimeout = 2000 } = {}): Promise<RedisCl
           replicas.every((replica) => replica.includes('master_link_status:up'))
         )
       })
+      await patience(PATIENCE)
+    }
     await healthy()
     return {
       nodes,
@@ -167,6 +184,7 @@ export async function startCluster({ nodeTimeout = 2000 } = {}): Promise<RedisCl
       ownerOf,
       moveSlot,
       healthy,
+      patience,
       stop
     }
   } catch (error) {
@@ -179,15 +197,16 @@ export async function startCluster({ nodeTimeout = 2000 } = {}): Promise<RedisCl
 const BUS = 10_000
 
 async function startClusterNode(args: string[]): Promise<Node> {
-  for (;;) {
+  for (let tries = 1; ; tries++) {
     const port = await freePort()
     if (port + BUS > 65_535) continue
     try {
       await freePort(port + BUS)
-    } catch {
-      continue
+      return await startNode(args, { port })
+    } catch (error) {
+      // Another process was faster, on this port or the other.
+      if (tries === 5) throw error
     }
-    return startNode(args, { port })
   }
 }
 
@@ -204,11 +223,13 @@ export interface SentinelGroup {
   master(): Promise<Node>
   /** Starts a killed server again, as a replica of the new master, and waits until the Sentinels know all. */
   rejoin(server: Node): Promise<void>
+  /** Lets a server be silent for so many ms before the Sentinels give it up. PATIENCE, unless said otherwise. */
+  patience(ms: number): Promise<void>
   stop(): Promise<void>
 }
 
-/** Starts a master with two replicas, and three Sentinels that fail over when it is gone for `downAfter` ms. */
-export async function startSentinels({ downAfter = 1000 } = {}): Promise<SentinelGroup> {
+/** Starts a master with two replicas, and three Sentinels. */
+export async function startSentinels(): Promise<SentinelGroup> {
   const name = 'tokens'
   const servers: Node[] = []
   const sentinels: Node[] = []
@@ -220,7 +241,7 @@ export async function startSentinels({ downAfter = 1000 } = {}): Promise<Sentine
     servers.push(...(await Promise.all([1, 2].map(() => startReplica(servers[0]!.port)))))
     const config = [
       `sentinel monitor ${name} ${HOST} ${servers[0]!.port} 2`,
-      `sentinel down-after-milliseconds ${name} ${downAfter}`,
+      `sentinel down-after-milliseconds ${name} ${PATIENCE}`,
       `sentinel failover-timeout ${name} 5000`,
       `sentinel parallel-syncs ${name} 2`
     ]
@@ -257,17 +278,23 @@ export async function startSentinels({ downAfter = 1000 } = {}): Promise<Sentine
         )
       }, 30_000)
     await complete()
+    const patience = async (ms: number): Promise<void> => {
+      await Promise.all(
+        sentinels.map(({ redis }) => redis.call('SENTINEL', 'SET', name, 'down-after-milliseconds', ms))
+      )
+    }
     const rejoin = async (server: Node): Promise<void> => {
       const { port } = await master()
       await server.restart(['--replicaof', `${HOST} ${port}`, ...QUICK])
       await follows(server)
       await complete()
+      await patience(PATIENCE)
     }
     const options: RedisOptions = {
       name,
       sentinels: sentinels.map(({ port }) => ({ host: HOST, port }))
     }
-    return { servers, options, master, rejoin, stop }
+    return { servers, options, master, rejoin, patience, stop }
   } catch (error) {
     await stop()
     throw error

@@ -17,10 +17,10 @@ export function clusterClient(cluster: RedisCluster, options: ClusterOptions = {
 }
 
 /** A cluster for the tests of a file. */
-export function useCluster(options: Parameters<typeof startCluster>[0] = {}): { cluster(): RedisCluster } {
+export function useCluster(): { cluster(): RedisCluster } {
   let cluster: RedisCluster | undefined
   beforeAll(async () => {
-    cluster = await startCluster(options)
+    cluster = await startCluster()
   }, 60_000)
   afterAll(async () => {
     for (const redis of clients.splice(0)) redis.disconnect()
@@ -59,24 +59,22 @@ export interface Load {
   calls: number
   /** Milliseconds of the longest call. */
   longest: number
-  errors: { caller: number; at: number; error: Error }[]
-  /** When the first call was answered that was sent after this time. */
-  answeredAfter(time: number): number | undefined
+  errors: { caller: number; sent: number; at: number; error: Error }[]
+  /** When the first call was answered that was sent after this time, by anybody or by one of the callers. */
+  answeredAfter(time: number, by?: number): number | undefined
   stop(): Promise<void>
 }
 
 /** Callers, each of which makes one call after the other until they are stopped. */
 export function load(callers: number, call: (caller: number, rng: () => number) => Promise<void>): Load {
-  const answers: { sent: number; answered: number }[] = []
+  const answers: { caller: number; sent: number; answered: number }[] = []
   let running = true
   const state: Load = {
     calls: 0,
     longest: 0,
     errors: [],
-    answeredAfter: (time) => {
-      const after = answers.filter(({ sent }) => sent >= time).map(({ answered }) => answered)
-      return after.length === 0 ? undefined : Math.min(...after)
-    },
+    answeredAfter: (time, by) =>
+      answers.find(({ caller, sent }) => sent >= time && (by === undefined || by === caller))?.answered,
     stop: async () => {
       running = false
       await Promise.all(all)
@@ -87,9 +85,9 @@ export function load(callers: number, call: (caller: number, rng: () => number) 
       const sent = Date.now()
       try {
         await call(caller, rng)
-        answers.push({ sent, answered: Date.now() })
+        answers.push({ caller, sent, answered: Date.now() })
       } catch (error) {
-        state.errors.push({ caller, at: Date.now(), error: error as Error })
+        state.errors.push({ caller, sent, at: Date.now(), error: error as Error })
         await sleep(5)
       }
       state.calls++
