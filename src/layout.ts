@@ -48,8 +48,8 @@ const TAG = 3
 const TAGS = 16384
 
 /**
- * Names spread over 16384 roots `prefix:{tag}` by owner, so that they spread over the masters of a cluster while all
- * of one owner share a slot. A key and a hash begin with their tag, an id ends with its number as 16 bits: each alone tells
+ * Names under 16384 roots `prefix:{tag}`, by owner, so that they spread over the masters of a cluster while all of one
+ * owner share a slot. A key and a hash begin with their tag, an id ends with its number as 16 bits: each alone tells
  * its root.
  */
 export function partitioned(prefix: string): Layout {

@@ -76,7 +76,7 @@ export interface Config {
   digest?: boolean
   /** Milliseconds within which Redis must have answered a call. Default 2000. */
   timeout?: number
-  /** Spread the names over all slots of a cluster, by owner. Default: only on a `Cluster`, for a prefix without a hash tag. */
+  /** Spread the names over the masters of a cluster, by owner. Default: only on a `Cluster`, for a prefix without a hash tag. */
   partitioned?: boolean
   /** Writes of tokens and `takeHash` are answered once so many replicas have them. Default 0. */
   replicas?: number

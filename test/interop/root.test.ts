@@ -1,24 +1,21 @@
-import { execFileSync } from 'node:child_process'
 import { v7 } from 'uuid'
 import { partitioned } from '../../src/layout'
 import { closeAfterAll, freshPrefix, random, store } from '../support'
+import { commandOf, readmeBlock, run } from './programs'
 
 closeAfterAll()
 
-const PROGRAM = `
-import json, sys
-from root import *
-print(json.dumps([eval(call[0])(*call[1:]) for call in json.load(sys.stdin)]))
-`
+const command = commandOf('Python')
+const withPython = command ? test : test.skip
 
-/** Calls functions of root.py, which the README prints. */
-function python(calls: [name: string, ...args: string[]][]): string[] {
-  const options = {
-    input: JSON.stringify(calls),
-    cwd: __dirname,
-    env: { ...process.env, PYTHONDONTWRITEBYTECODE: '1' }
-  }
-  return JSON.parse(execFileSync('python3', ['-c', PROGRAM], { ...options, encoding: 'utf8' })) as string[]
+/** Calls functions of the program that the README prints. */
+async function python(calls: [name: string, ...args: string[]][]): Promise<string[]> {
+  const program = `${readmeBlock('root')}
+import json, sys
+print(json.dumps([globals()[name](*args) for name, *args in json.load(sys.stdin)]))`
+  const { code, stdout, stderr } = await run(command!, ['-c', program], {}, JSON.stringify(calls))
+  if (code !== 0) throw new Error(stderr)
+  return JSON.parse(stdout) as string[]
 }
 
 const rng = random(1)
@@ -27,35 +24,43 @@ const owners = [
   ...Array.from({ length: 2000 }, () => `user-${Math.floor(rng() * 1e9).toString(36)}`)
 ]
 
-test('Python computes the same root as the driver, of an owner, a key, a hash and an id', () => {
+withPython('Python computes the same root as the driver, of an owner, a key, a hash and an id', async () => {
   const layout = partitioned('token')
   const tokens = owners.map((owner_id) => {
     const root = layout.ownerRoot(owner_id)
     return { owner_id, root, key: layout.newKey(root, 24), id: layout.newId(root), hash: layout.newHash(11, owner_id) }
   })
   const roots = tokens.map(({ root }) => root)
-  const of = (name: string, part: 'owner_id' | 'key' | 'hash' | 'id'): string[] =>
+  const of = (name: string, part: 'owner_id' | 'key' | 'hash' | 'id'): Promise<string[]> =>
     python(tokens.map((token) => [name, 'token', token[part]]))
-  expect(of('root_of_owner', 'owner_id')).toEqual(roots)
-  expect(of('root_of_secret', 'key')).toEqual(roots)
-  expect(of('root_of_secret', 'hash')).toEqual(roots)
-  expect(of('root_of_id', 'id')).toEqual(roots)
+  expect(await of('root_of_owner', 'owner_id')).toEqual(roots)
+  expect(await of('root_of_secret', 'key')).toEqual(roots)
+  expect(await of('root_of_secret', 'hash')).toEqual(roots)
+  expect(await of('root_of_id', 'id')).toEqual(roots)
   expect(new Set(roots).size).toBeGreaterThan(1500)
   // The check value of this CRC, 0x31c3, as 14 bits.
   expect(layout.ownerRoot('123456789')).toBe('token:{DHD}')
 })
 
-test('keys and ids that Python makes are taken for that owner', async () => {
+withPython('keys and ids that Python makes are taken for that owner', async () => {
   const tokens = store({ partitioned: true, prefix: freshPrefix() })
   for (const owner_id of owners.slice(0, 40)) {
-    const [key, id] = python([
+    const [key, id] = await python([
       ['new_key', owner_id],
-      ['with_tag', v7(), owner_id]
+      ['new_id', owner_id, v7()]
     ])
     const token = await tokens.add({ owner_id, key, id })
     expect(token).toEqual({ key, id, owner_id, attrs: {} })
     expect(await tokens.getKey(key!)).toEqual(token)
     expect(await tokens.get(id!)).toEqual(token)
+  }
+})
+
+test('texts that look like an id of no tag have no root', () => {
+  const layout = partitioned('t')
+  expect(layout.idRoot('0190a0b0-0000-7000-8000-00000000000f')).toBe('t:{AAP}')
+  for (const end of ['0000000-000f', '00000000-00f', '00000000-12a', '000000004000', '00000000000g']) {
+    expect(layout.idRoot(`0190a0b0-0000-7000-8000-${end}`)).toBeNull()
   }
 })
 
