@@ -1,6 +1,6 @@
 /** @type {import('jest').Config} */
 module.exports = {
-  // They start clusters and kill servers, which takes minutes and a quiet machine: `npm run test:topologies`.
+  // They start clusters and kill servers, one file after the other: `npm run test:topologies -- --runInBand`.
   testPathIgnorePatterns: process.env.TOPOLOGIES ? [] : ['<rootDir>/test/topologies/'],
   testMatch: ['<rootDir>/test/**/*.test.ts'],
   // The types are checked once, by `npm run typecheck`.

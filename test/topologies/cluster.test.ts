@@ -1,6 +1,7 @@
 import { Tokenstore, TokenstoreError } from '../../src/main'
-import { partitioned } from '../../src/layout'
-import { client, closeAfterAll, freshPrefix, store } from '../support'
+import { partitioned, slotOf } from '../../src/layout'
+import { readmeBlock } from '../interop/programs'
+import { client, closeAfterAll, freshPrefix, store, until } from '../support'
 import { clusterAudit, clusterClient, clusterKeyspace, errorsAnswered, report, useCluster } from './support'
 
 closeAfterAll()
@@ -60,8 +61,17 @@ test('every method, on names that only its argument leads to', async () => {
   expect(left.filter((name) => !name.includes(':latest:'))).toEqual([])
 })
 
+/** How often the masters were asked to run a script. */
+async function scriptsRun(): Promise<number> {
+  const infos = await Promise.all((await cluster().masters()).map(({ redis }) => redis.info('commandstats')))
+  const counts = infos.flatMap((info) => [...info.matchAll(/cmdstat_eval(?:sha)?:calls=(\d+)/g)])
+  return counts.reduce((sum, [, n]) => sum + Number(n), 0)
+}
+
 test('texts that no key, id or hash can be are unknown, without a call', async () => {
   const tokens = store({ redis: clusterClient(cluster()) })
+  await tokens.count('ann')
+  const before = await scriptsRun()
   // __9 is a tag beyond the last.
   for (const text of ['a', '{}', 'é'.repeat(24), '__9'.repeat(8), '\ud800'.repeat(24), '*'.repeat(24)]) {
     expect(await tokens.getKey(text)).toBeNull()
@@ -75,6 +85,51 @@ test('texts that no key, id or hash can be are unknown, without a call', async (
     expect(await tokens.set(id, {})).toBeNull()
     expect(await tokens.del(id)).toBe(false)
     expect(await tokens.rotate(id)).toBeNull()
+  }
+  expect(await scriptsRun()).toBe(before)
+})
+
+test('everything works for a user with few rights, in the ways in which a cluster is asked', async () => {
+  const prefix = freshPrefix()
+  const [line] = readmeBlock('acl').split('\n')
+  const rules = line!.replaceAll('token', prefix).split(' ').slice(3)
+  for (const { redis } of cluster().nodes) {
+    await redis.acl('SETUSER', 'app', 'reset', ...rules, '+cluster|slots', '+cluster|info', '+wait')
+  }
+  const redisOptions = { username: 'app', password: 'a-long-password' }
+  for (const options of [{}, { scaleReads: 'slave' as const }, { enableAutoPipelining: true }]) {
+    const tokens = store({ redis: clusterClient(cluster(), { redisOptions, ...options }), prefix, replicas: 1 })
+    const owners = Array.from({ length: 20 }, (_, i) => `user-${i}`)
+    const added = await Promise.all(owners.map((owner_id) => tokens.add({ owner_id })))
+    expect(await Promise.all(added.map(({ key }) => tokens.getKey(key)))).toEqual(added)
+    expect(await Promise.all(owners.map((owner_id) => tokens.list(owner_id)))).toEqual(added.map((token) => [token]))
+    expect(await Promise.all(added.slice(10).map(({ id }) => tokens.del(id)))).toEqual(Array(10).fill(true))
+    expect(await tokens.takeHash(await tokens.makeHash('a'))).toBe('a')
+    expect(await tokens.reset()).toBe(10)
+  }
+})
+
+test('a slot that nobody is known to serve is an error of ours', async () => {
+  const prefix = freshPrefix()
+  for (const options of [{}, { enableAutoPipelining: true }]) {
+    const redis = clusterClient(cluster(), options)
+    const tokens = store({ redis, prefix, timeout: 500 })
+    await tokens.count('ann')
+    const slot = slotOf(partitioned(prefix).ownerRoot('ann'))
+    const call = tokens.count('bob')
+    for (const replicas of [0, 1]) {
+      Reflect.deleteProperty(redis.slots, slot)
+      // ioredis asks another node, or throws; a confirmed write waits until the masters are asked anew.
+      const outcome: unknown = await tokens.delOwner('ann', { replicas }).catch((error: unknown) => error)
+      if (outcome !== 0) expect(outcome).toMatchObject({ code: 'TSUNAVAILABLE' })
+      await until(() =>
+        tokens.delOwner('ann', { replicas }).then(
+          () => true,
+          () => false
+        )
+      )
+    }
+    expect(await call).toBe(0)
   }
 })
 

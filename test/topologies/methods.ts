@@ -8,7 +8,11 @@ import { clusterClient, clusterKeyspace, useCluster } from './support'
 
 const folder = join(__dirname, '..', 'methods')
 
-/** Declares every test of the methods once more, on what `topology` has become. */
+/**
+ * Declares every test of the methods once more, on what `topology` has become. Three of them are not about the cluster
+ * then: makeHash's "gives up" returns at once, since a hash of one character is too short, the callbacks of a process
+ * of its own go to the one server, and reset's neighbours have prefixes without a hash tag, so they are partitioned.
+ */
 export function theMethods(): void {
   for (const file of readdirSync(folder).filter((file) => file.endsWith('.test.ts'))) {
     // eslint-disable-next-line @typescript-eslint/no-require-imports

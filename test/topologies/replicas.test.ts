@@ -75,7 +75,7 @@ async function workUntilKilled({ master }: Group, prefix: string, replicas: numb
   const answered: Answered = { revoked: [], taken: [], issued: [], unconfirmed: 0 }
   let running = true
   const caller = async (n: number): Promise<void> => {
-    // A connection each, since WAIT holds up its own.
+    // A store each, so that each has its own WAIT.
     const tokens = Tokenstore({ redis: master.url, prefix, replicas, timeout: 1000 })
     const owner_id = `user-${n}`
     try {
@@ -152,12 +152,12 @@ async function round(servers: Group, rng: () => number, replicas: number) {
 
 type Sums = Omit<Awaited<ReturnType<typeof round>>, 'faults'> & { kills: number }
 
-/** Rounds for so many seconds; the servers of the next one start while one runs. */
+/** Rounds for so many seconds, and 20 at least; the servers of the next one start while one runs. */
 async function rounds(seconds: number, seed: number, replicas: number): Promise<Sums> {
   const rng = random(seed)
   const sums: Sums = { kills: 0, revoked: 0, alive: 0, taken: 0, takenAgain: 0, issued: 0, lost: 0, unconfirmed: 0 }
   let next = group(rng)
-  for (const end = Date.now() + seconds * 1000; Date.now() < end;) {
+  for (const end = Date.now() + seconds * 1000; Date.now() < end || sums.kills < 20;) {
     const servers = await next
     next = group(rng)
     try {
@@ -180,7 +180,6 @@ test(
     report('kills, replicas: 1', { ...sums })
     expect(sums).toMatchObject({ alive: 0, takenAgain: 0, lost: 0 })
     expect(sums.revoked).toBeGreaterThanOrEqual(10 * sums.kills)
-    expect(sums.kills).toBeGreaterThan(SECONDS / 10)
   },
   (SECONDS + 60) * 1000
 )

@@ -1,6 +1,7 @@
 import { Redis } from 'ioredis'
 import { startTls, type TlsServer } from '../../scripts/redis-cluster'
 import { UnavailableError, type Tokenstore } from '../../src/main'
+import { readmeBlock } from '../interop/programs'
 import { audit, auditPartitioned, closeAfterAll, freshPrefix, store } from '../support'
 
 let server: TlsServer | undefined
@@ -11,9 +12,7 @@ afterAll(async () => server?.stop())
 closeAfterAll()
 
 // What the README gives the user of an application, for one prefix.
-const COMMANDS =
-  '+evalsha +eval +script|load +del +exists +mget +persist +pexpireat +scan +set +time +type ' +
-  '+zadd +zcard +zcount +zrange +zrangebyscore +zrem +zremrangebyscore +zscore +info'
+const COMMANDS = / -@all (.*)/.exec(readmeBlock('acl'))![1]!
 
 const password = 'a-long-password'
 
