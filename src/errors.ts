@@ -3,35 +3,46 @@
  * Neither the message nor any property holds a key, a hash or attrs.
  */
 export class TokenstoreError extends Error {
+  // Spelt out in each class, since a bundler may give the classes themselves other names.
+  override readonly name: string = 'TokenstoreError'
   /** A code of the error table in the README, or the first word of another error that Redis answered, e.g. `OOM`. */
   readonly code: string
 
   constructor(code: string, message: string) {
     super(message)
-    this.name = new.target.name
     this.code = code
   }
 }
 
 /** `TSKEYTAKEN`: the key belongs to another token already, or the id to another key. Nothing was written. */
-export class KeyTakenError extends TokenstoreError {}
+export class KeyTakenError extends TokenstoreError {
+  override readonly name = 'KeyTakenError'
+}
 
 /** `TSLIMIT`: the owner has as many live tokens as `limit` allows. Nothing was written. */
-export class LimitError extends TokenstoreError {}
+export class LimitError extends TokenstoreError {
+  override readonly name = 'LimitError'
+}
 
 /** `TSCONFLICT`: `update` met other writers at every one of its tries. Nothing was written. */
-export class ConflictError extends TokenstoreError {}
+export class ConflictError extends TokenstoreError {
+  override readonly name = 'ConflictError'
+}
 
 /**
  * `TSUNAVAILABLE`: Redis could not be reached, was not able to serve, or did not answer within `timeout`.
  * A write that was under way may have happened or not; it has not happened by half.
  */
-export class UnavailableError extends TokenstoreError {}
+export class UnavailableError extends TokenstoreError {
+  override readonly name = 'UnavailableError'
+}
 
 /**
  * `TSREPLICATION`: the write is done, but fewer replicas than `replicas` had it within `timeout`; a failover may undo it.
  */
-export class ReplicationError extends TokenstoreError {}
+export class ReplicationError extends TokenstoreError {
+  override readonly name = 'ReplicationError'
+}
 
 const KINDS: Record<string, typeof TokenstoreError> = {
   TSKEYTAKEN: KeyTakenError,
@@ -49,6 +60,11 @@ export function errorOf(code: string, message: string): TokenstoreError {
 // Redis is there but cannot serve now: what these answer has not been executed.
 const NOT_NOW = new Set(['LOADING', 'BUSY', 'CLUSTERDOWN', 'MASTERDOWN', 'READONLY', 'TRYAGAIN', 'MOVED', 'ASK'])
 
+// What Redis answers begins with a code, what ioredis says of the connection with a sentence. The classes of ioredis tell
+// nothing: a bundler renames them, and those of the caller's client may be another version's.
+const ANSWER = /^([A-Z]{2,}) (.*)/s
+const LOST = /^Reached the max retries per request limit/
+
 /** The text of an error of ioredis, without the part in which Redis repeats arguments. */
 export function errorText(error: Error): string {
   return error.message.split(', with args beginning with')[0] ?? ''
@@ -60,10 +76,10 @@ export function errorText(error: Error): string {
  */
 export function fromRedis(operation: string, error: Error): TokenstoreError {
   const text = errorText(error)
-  const [, code, rest] = /^([A-Z]+) (.*)/s.exec(text) ?? []
-  if (error.name !== 'ReplyError' || code === undefined || rest === undefined) {
-    const lost = error.name === 'MaxRetriesPerRequestError'
-    return errorOf('TSUNAVAILABLE', `${operation}: ${lost ? 'the connection was lost before Redis answered' : text}`)
+  const [, code, rest] = ANSWER.exec(text) ?? []
+  if (code === undefined || rest === undefined) {
+    const why = LOST.test(text) ? 'the connection was lost before Redis answered' : text
+    return errorOf('TSUNAVAILABLE', `${operation}: ${why}`)
   }
   if (code.startsWith('TS')) return errorOf(code, rest)
   return errorOf(NOT_NOW.has(code) ? 'TSUNAVAILABLE' : code, `${operation}: Redis answered ${text}`)

@@ -123,12 +123,16 @@ const use = `
   const old = api({ prefix: process.env.PREFIX, redis: process.env.REDIS })
   const not = await new Promise((resolve) => old.getKey('none', (error, found) => resolve(found)))
   const refused = await tokens.add({ owner_id: 'ann', key: token.key }).catch((error) => error)
-  console.log(found.id === token.id, not, tokens instanceof Tokenstore, refused instanceof KeyTakenError)
+  console.log(found.id === token.id, not, tokens instanceof Tokenstore)
+  console.log(refused instanceof KeyTakenError, refused instanceof TokenstoreError, refused.code, refused.name)
+  let n = 0
+  const change = async () => { if (n++ === 0) await tokens.set(token.id, { by: 'another' }); return { n } }
+  console.log((await tokens.update(token.id, change)).attrs.n)
   console.log(await tokens.reset())
   await new Promise((resolve) => old.quit(resolve))
   await tokens.quit()
   await other.quit()`
-const used = 'true false true true\n1\n'
+const used = 'true false true\ntrue true TSKEYTAKEN KeyTakenError\n2\n1\n'
 const named =
   '{ Tokenstore, api, TokenstoreError, KeyTakenError, LimitError, ConflictError, UnavailableError, scripts }'
 
@@ -205,9 +209,11 @@ describe('what is installed', () => {
   })
 
   test.each([
-    ['CommonJS', 'cjs', 'b.cjs'],
-    ['an ES module', 'esm', 'b.mjs']
-  ])('is bundled as %s, and then needs no file of the package', async (_name, format, file) => {
+    ['CommonJS', 'cjs', 'b.cjs', []],
+    ['an ES module', 'esm', 'b.mjs', []],
+    ['CommonJS, minified', 'cjs', 'm.cjs', ['--minify']],
+    ['an ES module, minified', 'esm', 'm.mjs', ['--minify']]
+  ])('is bundled as %s, and then needs no file of the package', async (_name, format, file, how) => {
     writeFileSync(
       join(dir, `bundle-${file}`),
       `import Default, ${named} from 'tokenstore'
@@ -222,7 +228,8 @@ describe('what is installed', () => {
       '--platform=node',
       `--format=${format}`,
       `--outfile=out/${file}`,
-      '--log-level=warning'
+      '--log-level=warning',
+      ...how
     ]
     if (format === 'esm') options.push(`--banner:js=${banner}`)
     expect(await run(bin('esbuild'), [`bundle-${file}`, ...options])).toBe('')
