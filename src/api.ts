@@ -1,3 +1,4 @@
+import * as check from './check'
 import { Store } from './tokenstore'
 import type { Callback, Config, Token } from './types'
 
@@ -32,7 +33,9 @@ export interface Api {
 
 /** A store with the methods of tokenstore 0.0.4, on the data of this version. */
 export function api(config: Config = {}): Api {
-  const store = new Store<Record<string, unknown>, false>({ hashSize: HASH_SIZE, ...config })
+  check.plain('config', config)
+  const { hashSize = HASH_SIZE } = config
+  const store = new Store<Record<string, unknown>, false>({ ...config, hashSize })
   const orFalse =
     <T>(done: Done<T | false>) =>
     (error: Error | null, result?: T | null): void =>

@@ -38,11 +38,23 @@ export function boolean(name: string, value: unknown): boolean {
   return value
 }
 
-/** An object none of whose names is unknown: a misspelt `ttl` must not make a token that never ends. */
+/** Whether a value is an object as literals make them, in whatever realm. */
+export function isPlain(value: unknown): value is object {
+  if (value === null || typeof value !== 'object') return false
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return prototype === null || Object.getPrototypeOf(prototype) === null
+}
+
+/** A plain object: what a Map, a URL or a client of another library has to say would be found under no name of ours. */
+export function plain(name: string, value: unknown): asserts value is object {
+  if (!isPlain(value)) fail(name, 'a plain object')
+}
+
+/** A plain object none of whose names is unknown: a misspelt `ttl` must not make a token that never ends. */
 export function object(name: string, value: unknown, known: readonly string[]): void {
-  if (value === null || typeof value !== 'object' || Array.isArray(value)) fail(name, 'an object')
+  plain(name, value)
   if (Object.keys(value).some((key) => !known.includes(key)))
-    fail(name, `an object with nothing but ${known.join(', ')}`)
+    fail(name, `a plain object with nothing but ${known.join(', ')}`)
 }
 
 /** An object of options, which may be absent. */
@@ -75,14 +87,22 @@ export function json(name: string, value: unknown): string {
   let result: string | undefined
   try {
     result = JSON.stringify(value, (_key, part: unknown) => {
-      if (typeof part === 'function' || typeof part === 'symbol') throw new TypeError()
+      if (typeof part === 'function' || typeof part === 'symbol' || isLost(part)) throw new TypeError()
       return part
     })
   } catch {
     // The text of the original names properties of the value.
   }
-  if (result === undefined) fail(name, 'a value that JSON can carry: no functions, symbols, BigInts or cycles')
+  if (result === undefined) {
+    fail(name, 'a value that JSON can carry: no functions, symbols, BigInts, cycles, or Maps and the like')
+  }
   return result
+}
+
+/** Whether JSON takes an object for empty that is not: a Map, a Set, an Error, an instance with nothing but `#private` fields. */
+function isLost(part: unknown): boolean {
+  if (part === null || typeof part !== 'object' || Array.isArray(part) || isPlain(part)) return false
+  return Object.keys(part).length === 0 && JSON.stringify(part) === '{}'
 }
 
 export function attrs(name: string, value: unknown): string {

@@ -13,17 +13,23 @@ export type Tokenstore<Attrs extends object = Record<string, unknown>, Digest ex
   Digest
 >
 
-/** `Tokenstore(config)`, with or without `new`; the type of `attrs` is the caller's to say. */
+/**
+ * `Tokenstore(config)`, with or without `new`; the type of `attrs` is the caller's to say. Whether tokens are answered
+ * with their keys depends on `digest`, which may be known only at run time.
+ */
 export interface TokenstoreConstructor {
   <Attrs extends object = Record<string, unknown>>(config: Config & { digest: true }): Tokenstore<Attrs, true>
-  <Attrs extends object = Record<string, unknown>>(config?: Config): Tokenstore<Attrs>
+  <Attrs extends object = Record<string, unknown>>(config?: Config & { digest?: false }): Tokenstore<Attrs>
+  <Attrs extends object = Record<string, unknown>>(config?: Config): Tokenstore<Attrs, boolean>
   new <Attrs extends object = Record<string, unknown>>(config: Config & { digest: true }): Tokenstore<Attrs, true>
-  new <Attrs extends object = Record<string, unknown>>(config?: Config): Tokenstore<Attrs>
+  new <Attrs extends object = Record<string, unknown>>(config?: Config & { digest?: false }): Tokenstore<Attrs>
+  new <Attrs extends object = Record<string, unknown>>(config?: Config): Tokenstore<Attrs, boolean>
   readonly prototype: Tokenstore
 }
 
 function construct(config?: Config): Store<object, boolean> {
-  return new Store(config)
+  // With `new` of a class that extends this, that class.
+  return Reflect.construct(Store, [config], new.target ?? Store) as Store<object, boolean>
 }
 construct.prototype = Store.prototype
 

@@ -274,8 +274,8 @@ export function keyPrefixOf(redis: RedisClient | RedisOptions | string): string 
   return (isClient(redis) ? redis.options.keyPrefix : redis.keyPrefix) ?? ''
 }
 
-function isClient(redis: RedisClient | RedisOptions | string): redis is RedisClient {
-  return typeof redis === 'object' && 'defineCommand' in redis
+export function isClient(redis: RedisClient | RedisOptions | string): redis is RedisClient {
+  return typeof redis === 'object' && redis !== null && 'defineCommand' in redis
 }
 
 /** The server that holds a name, and what it is called: the one, or a master of a cluster. */

@@ -6,7 +6,7 @@ import * as check from './check'
 import { ConflictError, TokenstoreError } from './errors'
 import { partitioned, singleRoot, type Layout } from './layout'
 import { attrsText, decode, parse, triples, type Triple } from './record'
-import { Connection, isCluster, keyPrefixOf, type Node } from './redis'
+import { Connection, isClient, isCluster, keyPrefixOf, type Node } from './redis'
 import type { AddedToken, Callback, Config, NewToken, Page, StoredToken, Token } from './types'
 
 // A hash is drawn again when it is taken; with the default size that never happens, with hashSize 1 it soon does.
@@ -80,7 +80,7 @@ export class Store<Attrs extends object, Digest extends boolean> {
       'replicas'
     ])
     const { prefix = 'token', redis = {}, size = 24, hashSize = 8, hashTtl = 3600, digest = false } = config
-    const { touchEvery, timeout = 2000, batch = true } = config
+    const { touchEvery, timeout = 2000, batch = true, replicas = 0 } = config
     check.text('prefix', prefix)
     if (/:(key|id|tokens|hash|latest)(:|$)/.test(prefix)) {
       check.fail('prefix', 'free of the parts key, id, tokens, hash and latest, which name the data of a store')
@@ -90,15 +90,16 @@ export class Store<Attrs extends object, Digest extends boolean> {
     this.#hashTtl = check.seconds('hashTtl', hashTtl)
     this.#ttl = check.lifetime('ttl', config.ttl, null)
     this.#idle = check.lifetime('idle', config.idle, null)
-    this.#touchEvery = check.lifetime('touchEvery', touchEvery, null)
+    this.#touchEvery = touchEvery === undefined ? null : check.seconds('touchEvery', touchEvery)
     if (this.#idle && this.#touchEvery && this.#touchEvery > this.#idle) check.fail('touchEvery', 'at most idle')
     this.#digest = check.boolean('digest', digest)
-    this.#replicas = check.integer('replicas', config.replicas ?? 0, 0, 100)
+    this.#replicas = check.integer('replicas', replicas, 0, 100)
     check.integer('timeout', timeout, 1, 2 ** 31 - 1)
     check.boolean('batch', batch)
     const url = typeof redis === 'string' && /^rediss?:\/\//.test(redis)
-    const object = typeof redis === 'object' && redis !== null && !Array.isArray(redis)
-    if (!url && !object) check.fail('redis', 'ioredis options, a redis:// or rediss:// URL, or an ioredis client')
+    if (!url && !check.isPlain(redis) && !isClient(redis)) {
+      check.fail('redis', 'ioredis options, a redis:// or rediss:// URL, or an ioredis client')
+    }
     this.#layout = this.#layoutOf(prefix, redis, config.partitioned)
     this.#connection = new Connection(redis, timeout)
     this.#reader = new KeyReader(this.#connection, batch)

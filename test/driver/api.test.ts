@@ -213,6 +213,10 @@ test('it takes the same config as the store', async () => {
   expect(await tokens.get(token.id)).not.toHaveProperty('key')
   expect(Object.keys(await names(client(), prefix)).join()).not.toContain(token.key)
   expect(() => api({ hashsize: 8 } as never)).toThrow(TypeError)
+  for (const wrong of [null, 'token', new URL('redis://127.0.0.1')]) {
+    expect(() => api(wrong as never)).toThrow('config must be a plain object')
+  }
+  expect(await open({ hashSize: undefined }).tokens.makeHash('a')).toHaveLength(16)
 })
 
 test('its data is that of the store', async () => {

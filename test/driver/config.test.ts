@@ -1,9 +1,11 @@
+import { EventEmitter } from 'node:events'
 import { inspect } from 'node:util'
+import { runInNewContext } from 'node:vm'
 import { Redis } from 'ioredis'
 import required from '../../src/index'
 import * as main from '../../src/main'
 import { Tokenstore } from '../../src/main'
-import type { Config } from '../../src/types'
+import type { Config, Token } from '../../src/types'
 import { client, closeAfterAll, freshPrefix, keyspace, redisUrl } from '../support'
 
 // Every client that the library opens, as it is: a real one.
@@ -62,6 +64,22 @@ describe('with and without new', () => {
       expect(store).toBeInstanceOf(Tokenstore)
       expect(await store.count('nobody at all')).toBe(0)
     }
+  })
+
+  test('a class that extends it makes instances of its own, with the methods of a store', async () => {
+    // In TypeScript a class says first which store it extends, since there are two kinds, by digest.
+    class Sessions extends (Tokenstore as new (config: Config) => Tokenstore) {
+      login(owner_id: string): Promise<Token> {
+        return this.add({ owner_id })
+      }
+    }
+    const sessions = new Sessions({ prefix: freshPrefix(), redis: redisUrl() })
+    stores.push(sessions)
+    expect(sessions).toBeInstanceOf(Sessions)
+    expect(sessions).toBeInstanceOf(Tokenstore)
+    const token = await sessions.login('ann')
+    expect(await sessions.getKey(token.key)).toEqual(token)
+    expect(await sessions.reset()).toBe(1)
   })
 
   test('what require gives has every named export', () => {
@@ -177,7 +195,12 @@ describe('redis', () => {
     ['an empty text', ''],
     ['another protocol', 'http://127.0.0.1:6379'],
     ['a function', () => new Redis()],
-    ['a symbol', Symbol('redis')]
+    ['a symbol', Symbol('redis')],
+    ['a list', []],
+    ['a URL object', new URL('redis://127.0.0.1:6379')],
+    ['a Map', new Map([['host', 'redis.example.com']])],
+    ['a Date', new Date(0)],
+    ['a client of another library', new (class RedisClient extends EventEmitter {})()]
   ])('refuses %s and opens nothing', (_name, redis) => {
     const before = opened.length
     const says = 'redis must be ioredis options, a redis:// or rediss:// URL, or an ioredis client'
@@ -201,8 +224,11 @@ describe('redis', () => {
     }
   )
 
-  test('refuses a list', () => {
-    expect(() => stores.push(Tokenstore({ redis: [] } as never))).toThrow(TypeError)
+  test('takes options made in another realm, or without a prototype', () => {
+    for (const redis of [runInNewContext('({ port: 7 })') as object, Object.assign(Object.create(null), { port: 7 })]) {
+      open({ redis })
+      expect(opened.at(-1)!.options).toMatchObject({ host: '127.0.0.1', port: 7 })
+    }
   })
 })
 
@@ -224,12 +250,13 @@ describe('the rest', () => {
   }
 
   test('a config is an object', () => {
-    for (const config of [null, 'token', 7, true, [], Symbol('a')]) refused(config, 'config must be an object')
+    const wrong = [null, 'token', 7, true, [], Symbol('a'), new URL(redisUrl()), new Map(), new Date(0), client()]
+    for (const config of wrong) refused(config, 'config must be a plain object')
   })
 
   test('a name that is none of a config is refused, so that a misspelt one is seen', () => {
     for (const name of ['Prefix', 'tll', 'hashsize', 'onLimit', 'limit', 'host', 'port']) {
-      refused({ [name]: 1 }, 'config must be an object with nothing but prefix, redis, size')
+      refused({ [name]: 1 }, 'config must be a plain object with nothing but prefix, redis, size')
     }
   })
 
@@ -246,14 +273,14 @@ describe('the rest', () => {
     for (const hashTtl of [...noSeconds, null]) refused({ hashTtl }, 'hashTtl must be a number of seconds')
     for (const ttl of noSeconds) refused({ ttl }, 'ttl must be a number of seconds')
     for (const idle of noSeconds) refused({ idle }, 'idle must be a number of seconds')
-    for (const touchEvery of noSeconds) refused({ touchEvery }, 'touchEvery must be a number of seconds')
+    for (const touchEvery of [...noSeconds, null]) refused({ touchEvery }, 'touchEvery must be a number of seconds')
     refused({ idle: 60, touchEvery: 61 }, 'touchEvery must be at most idle')
     for (const digest of [null, 0, 1, 'true']) refused({ digest }, 'digest must be true or false')
     for (const batch of [null, 0, 1, 'true']) refused({ batch }, 'batch must be true or false')
     for (const timeout of [0, -1, 1.5, NaN, Infinity, '2000', null, 2 ** 31]) {
       refused({ timeout }, 'timeout must be a whole number')
     }
-    for (const replicas of [-1, 1.5, '1', 101]) refused({ replicas }, 'replicas must be a whole number')
+    for (const replicas of [-1, 1.5, '1', 101, null]) refused({ replicas }, 'replicas must be a whole number')
   })
 
   test('values that cannot go together on one Redis are refused', () => {

@@ -325,8 +325,8 @@ test('wrong arguments are refused and nothing is written', async () => {
     values.map((value) => ({ owner_id: 'user-7', ...(name === 'onLimit' ? { limit: 3 } : {}), [name]: value }))
   const given = (values: unknown[]): unknown[] => values.filter((value) => value !== undefined)
 
-  await add('token must be an object', [undefined, ...noObject()])
-  await add('token must be an object with nothing but', [{ owner_id: 'user-7', tll: 60 }])
+  await add('token must be a plain object', [undefined, ...noObject()])
+  await add('token must be a plain object with nothing but', [{ owner_id: 'user-7', tll: 60 }])
   await add('owner_id must be a non-empty well-formed string', having('owner_id', [...noText(), '\ud800', 'a\udc00']))
   await add('attrs must be a plain object', having('attrs', [null, [], ['a'], 'a', '', 7, true, 7n, Symbol('a')]))
   await add('attrs must be a plain object', having('attrs', [() => 1, new Date(0), { toJSON: () => [] }]))

@@ -93,7 +93,7 @@ test('wrong arguments are refused and nothing is written', async () => {
   const { id } = await opened.tokens.add({ owner_id: 'user-7' })
   const wrong = [...noText(), '\ud800'].map((id) => [id])
   await refuses(opened, 'del', 'id must be a non-empty well-formed string', ...wrong)
-  await refuses(opened, 'del', 'options must be an object', ...noObject().map((options) => [id, options]))
+  await refuses(opened, 'del', 'options must be a plain object', ...noObject().map((options) => [id, options]))
 })
 
 test("what is none of the store's stays as it is", async () => {

@@ -67,7 +67,7 @@ test('wrong arguments are refused and nothing is written', async () => {
   const opened = open()
   const { key } = await opened.tokens.add({ owner_id: 'user-7' })
   await refuses(opened, 'delKey', 'key must be a non-empty string', ...noText().map((wrong) => [wrong]))
-  await refuses(opened, 'delKey', 'options must be an object', ...noObject().map((options) => [key, options]))
+  await refuses(opened, 'delKey', 'options must be a plain object', ...noObject().map((options) => [key, options]))
 })
 
 test("what is none of the store's stays as it is", async () => {

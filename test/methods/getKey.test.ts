@@ -145,8 +145,8 @@ test('wrong arguments are refused', async () => {
   const opened = open()
   const { key } = await opened.tokens.add({ owner_id: 'user-7', idle: 100 })
   await refuses(opened, 'getKey', 'key must be a non-empty string', ...noText().map((wrong) => [wrong]))
-  await refuses(opened, 'getKey', 'options must be an object', ...noObject().map((wrong) => [key, wrong]))
-  await refuses(opened, 'getKey', 'options must be an object with nothing but touch', [key, { Touch: false }])
+  await refuses(opened, 'getKey', 'options must be a plain object', ...noObject().map((wrong) => [key, wrong]))
+  await refuses(opened, 'getKey', 'options must be a plain object with nothing but touch', [key, { Touch: false }])
   await refuses(
     opened,
     'getKey',

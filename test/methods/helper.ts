@@ -160,7 +160,18 @@ export const noText = (): unknown[] => [undefined, null, '', 0, 7, true, {}, [],
 /** What is not a number of seconds. */
 export const noSeconds = (): unknown[] => [0, -1, 0.0004, NaN, Infinity, -Infinity, 1e11, '60', true, {}, [60], 60n]
 /** What is not an object of options. */
-export const noObject = (): unknown[] => [null, 'a', true, 7n, [], Symbol('a')]
+export const noObject = (): unknown[] => [
+  null,
+  'a',
+  true,
+  7n,
+  [],
+  Symbol('a'),
+  new Map(),
+  new Date(0),
+  new URL('redis://127.0.0.1'),
+  new (class Options {})()
+]
 
 /** Objects that JSON carries in a way of its own, and texts that a careless script would trip over. */
 export const attrsToCarry: Record<string, object> = {
@@ -168,6 +179,22 @@ export const attrsToCarry: Record<string, object> = {
   'empty things': { array: [], object: {}, text: '', nested: [[], [{}], { a: [] }] },
   'words and numbers': { a: null, b: true, c: false, d: 0, e: -1.5e-7, f: 2 ** 53, g: 1e300, h: 0.1 },
   'what JSON leaves out or changes': { a: undefined, b: NaN, c: new Date(0), d: [undefined], e: -0 },
+  'instances of classes': {
+    a: new (class A {
+      readonly b = 1
+    })(),
+    c: new (class C {
+      readonly #d = 1
+      toJSON(): object {
+        return { d: this.#d }
+      }
+    })(),
+    e: Object(7) as object,
+    f: Object('') as object,
+    g: Buffer.from('a'),
+    h: new URL('https://example.com/'),
+    i: Object.create(null) as object
+  },
   'a __proto__ of its own': JSON.parse('{"__proto__":{"admin":true},"constructor":1,"a":{"__proto__":null}}') as object,
   'lone surrogates': { '\ud800': '\udfff', a: ['\ud83d', 'x\ud800y'] },
   'text from elsewhere': { a: 'Grüße, 日本 😀', b: '\0\b\n\u2028\u007f', '': 'no name', c: '</script>' },
@@ -193,6 +220,17 @@ cycle['a'] = { b: [cycle] }
 
 /** Parts of a value that JSON would drop in silence, or cannot carry. */
 export const notCarried = (): unknown[] => [
+  new Map([['a', 1]]),
+  { a: [new Set(['a'])] },
+  new Map(),
+  new Error('a'),
+  /a/,
+  new (class {
+    readonly #a = 1
+    get a(): number {
+      return this.#a
+    }
+  })(),
   () => 1,
   [1, [() => 1]],
   { a: { b: [class {}] } },

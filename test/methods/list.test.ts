@@ -184,8 +184,8 @@ test('wrong arguments are refused', async () => {
   const opened = open()
   const refused = (says: string, ...calls: unknown[][]): Promise<void> => refuses(opened, 'list', says, ...calls)
   await refused('owner_id must be a non-empty well-formed string', ...[...noText(), '\ud800'].map((wrong) => [wrong]))
-  await refused('options must be an object', ...noObject().map((wrong) => ['user-7', wrong]))
-  await refused('options must be an object with nothing but limit, cursor', ['user-7', { count: 5 }])
+  await refused('options must be a plain object', ...noObject().map((wrong) => ['user-7', wrong]))
+  await refused('options must be a plain object with nothing but limit, cursor', ['user-7', { count: 5 }])
   const limits = [0, -1, 1.5, 1001, NaN, Infinity, '5', null, true, 5n]
   await refused('limit must be a whole number from 1 to 1000', ...limits.map((limit) => ['user-7', { limit }]))
   const cursors = ['', 'x', 'inf', ':', '-inf:a', '(5:a', 7, true, {}, [], 'inf:*', '5:a b']

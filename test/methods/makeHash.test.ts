@@ -154,8 +154,8 @@ test('wrong arguments are refused and nothing is written', async () => {
   const noNumber = noSeconds().filter((ttl) => typeof ttl !== 'object')
   await refused('ttl must be a number of seconds', ...noNumber.map((ttl) => ['a', ttl]))
   const noOptions = noObject().filter((options) => typeof options === 'object')
-  await refused('options must be an object', ...noOptions.map((options) => ['a', options]))
-  await refused('options must be an object with nothing but ttl, replaces', ['a', { TTL: 60 }])
+  await refused('options must be a plain object', ...noOptions.map((options) => ['a', options]))
+  await refused('options must be a plain object with nothing but ttl, replaces', ['a', { TTL: 60 }])
   const wrong = [...noText().slice(1), '\ud800']
   await refused('replaces must be a non-empty well-formed string', ...wrong.map((replaces) => ['a', { replaces }]))
 })

@@ -180,8 +180,8 @@ test('wrong arguments are refused and nothing is written', async () => {
   const { id } = await opened.tokens.add({ owner_id: 'user-7' })
   const refused = (says: string, ...calls: unknown[][]): Promise<void> => refuses(opened, 'rotate', says, ...calls)
   await refused('id must be a non-empty well-formed string', ...[...noText(), '\ud800'].map((wrong) => [wrong]))
-  await refused('options must be an object', ...noObject().map((wrong) => [id, wrong]))
-  await refused('options must be an object with nothing but grace', [id, { gracce: 5 }])
+  await refused('options must be a plain object', ...noObject().map((wrong) => [id, wrong]))
+  await refused('options must be a plain object with nothing but grace', [id, { gracce: 5 }])
   await refused('grace must be a number of seconds', ...[null, ...noSeconds()].map((grace) => [id, { grace }]))
 })
 

@@ -80,7 +80,7 @@ test('wrong arguments are refused and nothing is written', async () => {
   const noAttrs = [undefined, null, [], ['a'], 'a', '', 7, true, 7n, Symbol('a'), new Date(0), { toJSON: () => [] }]
   await set('attrs must be a plain object', ...noAttrs.map((wrong) => [id, wrong]))
   await set('attrs must be a value that JSON can carry', ...notCarried().map((a) => [id, { a }]))
-  await set('options must be an object', ...noObject().map((wrong) => [id, {}, wrong]))
+  await set('options must be a plain object', ...noObject().map((wrong) => [id, {}, wrong]))
 })
 
 test("what is none of the store's stays as it is", async () => {

@@ -59,7 +59,7 @@ test('wrong arguments are refused and nothing is written', async () => {
   const opened = open()
   const hash = await opened.tokens.makeHash('a')
   await refuses(opened, 'takeHash', 'hash must be a non-empty string', ...noText().map((wrong) => [wrong]))
-  await refuses(opened, 'takeHash', 'options must be an object', ...noObject().map((wrong) => [hash, wrong]))
+  await refuses(opened, 'takeHash', 'options must be a plain object', ...noObject().map((wrong) => [hash, wrong]))
 })
 
 test("what is none of the store's stays as it is", async () => {
