@@ -4,7 +4,7 @@
  */
 import { execFileSync, spawn, spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { createServer, type AddressInfo } from 'node:net'
+import { createServer, type AddressInfo, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -45,9 +45,14 @@ export async function startRedis(args: string[] = [], place: Place = {}): Promis
   const binary = await findServer()
   for (let tries = 1; ; tries++) {
     const port = place.port ?? (await freePort())
-    const server = await tryStart(binary, port, place.dir ?? mkdtempSync(join(tmpdir(), 'tokenstore-redis-')), args)
-    if (server) return server
-    if (tries === 5) throw new Error(`${binary} does not start; tried ${tries} times`)
+    const dir = place.dir ?? mkdtempSync(join(tmpdir(), 'tokenstore-redis-'))
+    try {
+      return await tryStart(binary, port, dir, args)
+    } catch (error) {
+      if (place.dir === undefined) rmSync(dir, { recursive: true, force: true })
+      // Somebody else may have taken the port since it was free.
+      if (tries === 5 || !String(error).includes('Address already in use')) throw error
+    }
   }
 }
 
@@ -113,24 +118,32 @@ export function freePort(wanted = 0): Promise<number> {
   })
 }
 
-async function tryStart(binary: string, port: number, dir: string, args: string[]): Promise<RedisServer | undefined> {
+async function tryStart(binary: string, port: number, dir: string, args: string[]): Promise<RedisServer> {
   const log = join(dir, 'redis.log')
   rmSync(log, { force: true })
   const file = args[0]?.startsWith('-') === false ? args.slice(0, 1) : []
   const options = ['--port', String(port), '--bind', '127.0.0.1', '--dir', dir, '--logfile', log]
   const memoryOnly = ['--save', '', '--appendonly', 'no']
   // The shell waits on our end of its stdin, which closes even when this process is killed, and then ends the server.
+  // Its own stdout is closed, so that ours ends with the server.
   const guard =
-    '"$@" & server=$!; read -r keep; kill -CONT $server; kill -KILL $server; wait $server; [ "$keep" ] || rm -rf "$DIR"'
+    '"$@" 2>&1 & server=$!; exec >&-; read -r keep; ' +
+    'kill -CONT $server; kill -KILL $server; wait $server; [ "$keep" ] || rm -rf "$DIR"'
   const command = [binary, ...file, ...options, ...memoryOnly, ...args.slice(file.length)]
   const shell = spawn('sh', ['-c', guard, 'sh', ...command], {
-    stdio: ['pipe', 'ignore', 'ignore'],
+    stdio: ['pipe', 'pipe', 'ignore'],
     env: { ...process.env, DIR: dir },
     detached: true // A Ctrl-C is for this process; the server ends with it.
   })
-  const gone = new Promise<void>((resolve) => shell.once('close', () => resolve()))
+  const gone = new Promise<void>((resolve) => shell.once('exit', () => resolve()))
   shell.stdin.on('error', () => {})
   shell.unref()
+  // What a server says here, and not in its log, is why it cannot start.
+  let said = ''
+  let exited = false
+  shell.stdout.setEncoding('utf8').on('data', (text: string) => (said += text))
+  shell.stdout.once('close', () => (exited = true))
+  ;(shell.stdout as Socket).unref()
   const ended = (): Promise<void> => {
     shell.ref()
     return gone
@@ -153,17 +166,21 @@ async function tryStart(binary: string, port: number, dir: string, args: string[
   })
   client.on('error', () => {})
   try {
-    for (const deadline = Date.now() + 30_000; Date.now() < deadline; await sleep(20)) {
+    for (const deadline = Date.now() + 30_000; ; await sleep(20)) {
       const text = existsSync(log) ? readFileSync(log, 'utf8') : ''
-      if (text.includes('Address already in use')) break
+      if (exited || Date.now() > deadline) {
+        const lines = (text + said).trim().split('\n').slice(-10).join('\n')
+        throw new Error(`${binary} ${exited ? 'does not start' : 'is not ready after 30 s'}:\n${lines}`)
+      }
       if (!/eady to accept connections|Sentinel ID is/.test(text)) continue
       const info = await client.info('server')
       const pid = Number(/process_id:(\d+)/.exec(info)?.[1])
       return { url: `redis://127.0.0.1:${port}`, port, pid, dir, stop, kill }
     }
+  } catch (error) {
+    await kill()
+    throw error
   } finally {
     client.disconnect()
   }
-  await stop()
-  return undefined
 }

@@ -163,10 +163,39 @@ describe('what is installed', () => {
     expect(await run(process.execPath, ['a.mjs'])).toBe(used)
   })
 
+  test.each(['first.mjs', 'first.cjs'])('does what the first lines of the README say: %s', async (file) => {
+    const [, block] = /```js\n(.*?)```/s.exec(readFileSync(join(installed, 'README.md'), 'utf8'))!
+    const [, imported, required, lines] = /^(.*?) +\/\/ or: (.*?)\n(.*)$/s.exec(block!)!
+    const body = lines!
+      .replace('Tokenstore({', 'Tokenstore({ prefix: process.env.PREFIX, redis: process.env.REDIS,')
+      .replace(/^await (.*?) +\/\/ (.*)$/gm, 'shown.push([`$2`, await $1])') // the result that is promised, and what it is
+    const program = `const shown = []\n${body}\nconsole.log(JSON.stringify([token, shown]))`
+    const text = file.endsWith('.mjs')
+      ? `${imported}\n${program}`
+      : `${required}\nvoid (async () => {\n${program}\n})()`
+    writeFileSync(join(dir, file), text)
+    const [token, shown] = JSON.parse(await run(process.execPath, [file])) as [object, unknown[]]
+    expect(token).toEqual({
+      key: expect.stringMatching(/^[\w-]{24}$/) as string,
+      id: expect.stringMatching(/^[\da-f-]{36}$/) as string,
+      owner_id: 'ann',
+      attrs: { device: 'phone' },
+      expires_at: expect.any(Number) as number
+    })
+    expect(shown).toEqual([
+      [expect.stringMatching(/^the token:/), token],
+      [expect.stringMatching(/^\[ token \]:/), [token]],
+      [expect.stringMatching(/^true:/), true],
+      [expect.stringMatching(/^null,/), null]
+    ])
+  })
+
   test('runs as the first lines of the old README say', async () => {
     writeFileSync(
       join(dir, 'old.cjs'),
-      `var config = { prefix: process.env.PREFIX, redis: { host: '127.0.0.1', port: Number(new URL(process.env.REDIS).port) } }
+      `var url = new URL(process.env.REDIS)
+      var redis = { host: url.hostname, port: url.port || 6379, username: url.username, password: url.password }
+      var config = { prefix: process.env.PREFIX, redis: redis }
       var Tokenstore = require('tokenstore')
       var tokens = Tokenstore(config)
       tokens.add({ owner_id: 'some-id', attrs: { foo: 'bar' } }, function (err, res) {
