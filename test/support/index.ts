@@ -123,55 +123,84 @@ export async function names(redis: Redis, prefix: string): Promise<Record<string
 
 /** What contradicts itself under a root: a record without id or owner entry, an entry without record, a wrong TTL. */
 export async function audit(redis: Redis, root_: string): Promise<string[]> {
-  return faultsUnder(root_, await keyspace(redis, `${root_}:`))
+  const from = await timeOf(redis)
+  const entries = await keyspace(redis, `${root_}:`)
+  return faultsUnder(root_, entries, from, await timeOf(redis))
 }
 
 /** The same under every root of a partitioned store. */
 export async function auditPartitioned(redis: Redis, prefix: string): Promise<string[]> {
+  const from = await timeOf(redis)
   const roots = new Map<string, Record<string, Entry>>()
   for (const [name, entry] of Object.entries(await keyspace(redis, `${prefix}:{`))) {
     const root_ = name.slice(0, name.indexOf('}:') + 1)
     roots.set(root_, Object.assign(roots.get(root_) ?? {}, { [name]: entry }))
   }
-  return [...roots].flatMap(([root_, entries]) => faultsUnder(root_, entries))
+  const till = await timeOf(redis)
+  return [...roots].flatMap(([root_, entries]) => faultsUnder(root_, entries, from, till))
 }
 
-function faultsUnder(root_: string, entries: Record<string, Entry>): string[] {
+async function timeOf(redis: Redis): Promise<number> {
+  return Number((await redis.time())[0]) * 1000
+}
+
+/** As far as the token's record says: its id, its owner, when it ends and the keys within their grace. */
+interface Head {
+  id: string
+  owner_id: string
+  expires_at?: number
+  graced?: Record<string, number>
+  /** Only of a key within its grace: until when. */
+  grace?: number
+}
+
+function faultsUnder(root_: string, entries: Record<string, Entry>, from: number, till: number): string[] {
   const faults: string[] = []
   const at = (family: string, rest: string): Entry | undefined => entries[`${root_}:${family}:${rest}`]
-  const near = (a: number | null, b: number | null): boolean =>
-    a === null || b === null ? a === b : Math.abs(a - b) < 2000
+  const headAt = (key: string | undefined): Head | undefined => {
+    const entry = key === undefined ? undefined : at('key', key)
+    return entry && (JSON.parse(entry.value as string) as Head)
+  }
+  const keyOf = (id: string): string | undefined => at('id', id)?.value as string | undefined
+  // The TTLs were read between the two times, and a name may be there a moment longer than it should.
+  const endsAt = ({ ttl }: Entry, end: number): boolean =>
+    end === Infinity || ttl === null
+      ? end === Infinity && ttl === null
+      : end - ttl > from - 2000 && end - ttl < till + 2000
   for (const [name, entry] of Object.entries(entries)) {
-    const [, family, rest] = /^(\w+):(.*)$/s.exec(name.slice(root_.length + 1)) ?? []
+    const [, family, rest = ''] = /^(\w+):(.*)$/s.exec(name.slice(root_.length + 1)) ?? []
     if (family === 'key') {
-      const record = JSON.parse(entry.value as string) as Record<string, unknown> & { id: string; owner_id: string }
-      if (record.grace) {
-        const current = at('id', record.id)?.value as string | undefined
-        const listed = current && at('key', current)?.value
-        if (!listed || !(rest! in ((JSON.parse(listed as string) as { graced?: object }).graced ?? {}))) {
+      const head = headAt(rest)!
+      if (head.grace) {
+        const token = headAt(keyOf(head.id))
+        if (!token?.graced || !(rest in token.graced)) {
           faults.push(`${name}: within its grace, but its token does not list it`)
+        } else if (!endsAt(entry, Math.min(head.grace, token.expires_at ?? Infinity))) {
+          faults.push(`${name}: wrong TTL for its grace`)
         }
         continue
       }
-      if (at('id', record.id)?.value !== rest) faults.push(`${name}: no id index leads to it`)
-      if (!near(at('id', record.id)?.ttl ?? null, entry.ttl)) faults.push(`${name}: its id has another TTL`)
-      const set = (at('tokens', record.owner_id)?.value ?? []) as string[]
-      const score = set[set.indexOf(record.id) + 1]
-      if (!set.includes(record.id)) faults.push(`${name}: its owner does not list it`)
-      else if (score !== (record.expires_at === undefined ? 'inf' : String(record.expires_at))) {
+      const id = at('id', head.id)
+      const end = head.expires_at ?? Infinity
+      if (!endsAt(entry, end)) faults.push(`${name}: wrong TTL for its end`)
+      if (id?.value !== rest) faults.push(`${name}: no id index leads to it`)
+      else if (!endsAt(id, end)) faults.push(`${name}: its id has another TTL`)
+      const set = (at('tokens', head.owner_id)?.value ?? []) as string[]
+      if (!set.includes(head.id)) faults.push(`${name}: its owner does not list it`)
+      else if (scoreOf(set[set.indexOf(head.id) + 1]!) !== end)
         faults.push(`${name}: its owner lists it with another end`)
-      }
     } else if (family === 'id') {
-      if (!at('key', entry.value as string)) faults.push(`${name}: leads nowhere`)
+      const head = headAt(entry.value as string)
+      if (head?.id !== rest || head.grace) faults.push(`${name}: leads nowhere`)
     } else if (family === 'tokens') {
       const set = entry.value as string[]
       for (let i = 0; i < set.length; i += 2) {
-        if (Number(set[i + 1]) < Date.now() - 2000) continue // ended; dropped by the next add or list
-        if (!at('id', set[i]!)) faults.push(`${name}: lists ${set[i]}, which is not there`)
+        if (scoreOf(set[i + 1]!) < from - 2000) continue // ended; dropped by the next add or list
+        const key = keyOf(set[i]!)
+        if (key === undefined) faults.push(`${name}: lists ${set[i]}, which is not there`)
+        else if ((headAt(key)?.owner_id ?? rest) !== rest) faults.push(`${name}: lists ${set[i]}, which is another's`)
       }
-      const last = set.at(-1)!
-      if (last === 'inf' ? entry.ttl !== null : entry.ttl === null)
-        faults.push(`${name}: wrong TTL for its last to end`)
+      if (!endsAt(entry, scoreOf(set.at(-1)!))) faults.push(`${name}: wrong TTL for its last to end`)
     } else if (family === 'hash' || family === 'latest') {
       if (entry.ttl === null) faults.push(`${name}: never expires`)
     } else {
@@ -180,6 +209,8 @@ function faultsUnder(root_: string, entries: Record<string, Entry>): string[] {
   }
   return faults
 }
+
+const scoreOf = (score: string): number => (score === 'inf' ? Infinity : Number(score))
 
 /** Polls until the condition holds. */
 export async function until(condition: () => Promise<boolean> | boolean, ms = 10_000): Promise<void> {
