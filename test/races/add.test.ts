@@ -1,6 +1,6 @@
 import { KeyTakenError } from '../../src/main'
 import { audit, client, closeAfterAll } from '../support'
-import { contenders, inTwoCalls, isError, races, rounds, ROUNDS, values } from './race'
+import { breaks, connected, contenders, inTwoCalls, isError, races, rounds, ROUNDS, values, type Tokens } from './race'
 
 closeAfterAll()
 
@@ -41,6 +41,47 @@ test('of many adds of one key and id all answer the one token', async () => {
   expect(await stores[0]!.count('u')).toBe(ROUNDS)
   expect(await audit(client(), prefix)).toEqual([])
   expect(await stores[0]!.reset()).toBe(ROUNDS)
+})
+
+type Restore = (i: number, id: string, key: string) => Promise<unknown>
+
+function restoresOf(looker: Tokens, restore: Restore, wins: number[] = []): (round: number) => Promise<void> {
+  const race = races(25)
+  return async (round) => {
+    const id = `01900000-0000-7000-8000-${String(round).padStart(12, '0')}`
+    const keys = Array.from({ length: N }, (_, i) => `${i}${keyOf(round).slice(1)}`)
+    const results = await race(keys.map((key, i) => () => restore(i, id, key)))
+    const winners = results.filter((result) => !isError(result))
+    expect(winners).toEqual([await looker.get(id)])
+    expect(results.filter((result) => result instanceof KeyTakenError)).toHaveLength(N - 1)
+    const opened = await Promise.all(keys.map((key) => looker.getKey(key)))
+    expect(opened.filter((found) => found !== null)).toEqual(winners)
+    wins[results.indexOf(winners[0])]!++
+  }
+}
+
+test('of many adds that restore one id under different keys exactly one wins', async () => {
+  const { prefix, stores } = await contenders(N)
+  const wins = new Array<number>(N).fill(0)
+  await rounds(
+    restoresOf(stores[0]!, (i, id, key) => stores[i]!.add({ owner_id: `user-${i}`, id, key }), wins),
+    async () => expect(await audit(client(), prefix)).toEqual([])
+  )
+  expect(Math.min(...wins)).toBeGreaterThan(0)
+  expect(await stores[0]!.reset()).toBe(ROUNDS)
+})
+
+test('in two calls, more than one restores it', async () => {
+  const { prefix, stores } = await contenders(1)
+  const clients = await connected(N)
+  await breaks(
+    restoresOf(stores[0]!, async (i, id, key) => {
+      if (await clients[i]!.exists(`${prefix}:id:${id}`)) throw new KeyTakenError('TSKEYTAKEN', 'taken')
+      const token = { id, owner_id: `user-${i}`, attrs: {} }
+      await clients[i]!.mset(`${prefix}:key:${key}`, JSON.stringify(token), `${prefix}:id:${id}`, key)
+      return { key, ...token }
+    })
+  )
 })
 
 test('in two calls, more than one wins', async () => {

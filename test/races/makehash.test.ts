@@ -1,29 +1,36 @@
 import { audit, client, closeAfterAll, keyspace } from '../support'
-import { contenders, inTwoCalls, races, rounds, values } from './race'
+import { breaks, connected, contenders, races, rounds, values, type Tokens } from './race'
 
 closeAfterAll()
 
 const N = 6
 
-test('of many hashes made at once under one name exactly one is left', async () => {
-  const { prefix, stores } = await contenders(N)
-  const redis = client()
+const NAMES = 100
+
+type Make = (i: number, value: unknown, replaces: string) => Promise<string>
+
+function roundsOf(looker: Tokens, prefix: string, make: Make, wins: number[] = []): (round: number) => Promise<void> {
   const race = races(18)
-  const wins = new Array<number>(N).fill(0)
-  await rounds(async (round) => {
-    const replaces = `reset:user-${round % 100}` // so that later rounds end what earlier ones left
-    const hashes = values(
-      await race(stores.map((tokens, i) => () => tokens.makeHash({ round, i }, { ttl: 60, replaces })))
-    )
-    const found = await Promise.all(hashes.map((hash) => stores[0]!.getHash(hash)))
+  const redis = client()
+  return async (round) => {
+    const replaces = `reset:user-${round % NAMES}` // so that later rounds end what earlier ones left
+    const hashes = values(await race(Array.from({ length: N }, (_, i) => () => make(i, { round, i }, replaces))))
+    const found = await Promise.all(hashes.map((hash) => looker.getHash(hash)))
     const left = found.findIndex((value) => value !== null)
     expect(found.filter((value) => value !== null)).toEqual([{ round, i: left }])
     expect(await redis.get(`${prefix}:latest:${replaces}`)).toBe(hashes[left])
     wins[left]!++
-  })
+  }
+}
+
+test('of many hashes made at once under one name exactly one is left', async () => {
+  const { prefix, stores } = await contenders(N)
+  const wins = new Array<number>(N).fill(0)
+  const make: Make = (i, value, replaces) => stores[i]!.makeHash(value, { ttl: 60, replaces })
+  await rounds(roundsOf(stores[0]!, prefix, make, wins))
   expect(Math.min(...wins)).toBeGreaterThan(0)
-  expect(Object.keys(await keyspace(redis, prefix))).toHaveLength(2 * 100)
-  expect(await audit(redis, prefix)).toEqual([])
+  expect(Object.keys(await keyspace(client(), prefix))).toHaveLength(2 * NAMES)
+  expect(await audit(client(), prefix)).toEqual([])
 })
 
 test('a hash that is taken is never given twice', async () => {
@@ -47,16 +54,16 @@ test('a hash that is taken is never given twice', async () => {
 })
 
 test('in two calls, more than one is left', async () => {
-  const { prefix } = await contenders(1)
-  const redis = client()
-  await inTwoCalls(
-    N,
-    () => redis.get(`${prefix}:latest:name`),
-    async (older, i) => {
-      await redis.mset(`${prefix}:hash:${i}`, '1', `${prefix}:latest:name`, String(i))
-      if (older !== null) await redis.del(`${prefix}:hash:${older}`)
-    }
+  const { prefix, stores } = await contenders(1)
+  const clients = await connected(N)
+  let made = 0
+  await breaks(
+    roundsOf(stores[0]!, prefix, async (i, value, replaces) => {
+      const hash = `hash-${made++}`
+      const older = await clients[i]!.get(`${prefix}:latest:${replaces}`)
+      await clients[i]!.mset(`${prefix}:hash:${hash}`, JSON.stringify(value), `${prefix}:latest:${replaces}`, hash)
+      if (older !== null) await clients[i]!.del(`${prefix}:hash:${older}`)
+      return hash
+    })
   )
-  const left = await redis.mget(Array.from({ length: N }, (_, i) => `${prefix}:hash:${i}`))
-  expect(left.filter((value) => value !== null).length).toBeGreaterThan(1)
 })

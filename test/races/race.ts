@@ -1,6 +1,7 @@
+import type { Redis } from 'ioredis'
 import type { Tokenstore } from '../../src/main'
 import type { Config } from '../../src/types'
-import { freshPrefix, random, store } from '../support'
+import { client, freshPrefix, random, store } from '../support'
 
 export const ROUNDS = 1000
 const AT_ONCE = 50
@@ -13,6 +14,13 @@ export async function contenders(n: number, config: Config = {}): Promise<{ pref
   const stores = Array.from({ length: n }, () => store<Record<string, unknown>>({ prefix, ...config }))
   await Promise.all(stores.map((tokens) => tokens.count('nobody')))
   return { prefix, stores }
+}
+
+/** Plain clients, connected: one that is still connecting would come after all others. */
+export async function connected(n: number): Promise<Redis[]> {
+  const clients = Array.from({ length: n }, () => client())
+  await Promise.all(clients.map((redis) => redis.ping()))
+  return clients
 }
 
 /** Runs so many rounds, and between some of them, with none under way, a check of what they leave. */
@@ -45,6 +53,18 @@ export async function inTwoCalls<A, B>(
 ): Promise<B[]> {
   const seen = await Promise.all(Array.from({ length: n }, (_, i) => look(i)))
   return Promise.all(seen.map(act))
+}
+
+/**
+ * Runs rounds of a race with an operation that is split in two calls, and sees its assertions fail: a race that passes
+ * with that as well shows nothing.
+ */
+export async function breaks(run: (round: number) => Promise<void>): Promise<void> {
+  const outcomes = await Promise.allSettled(Array.from({ length: AT_ONCE }, (_, round) => run(round)))
+  const failed = outcomes.filter((outcome) => outcome.status === 'rejected')
+  expect(failed).not.toEqual([])
+  // By an assertion of the round, not since the split version does not even run.
+  for (const { reason } of failed) expect(reason).toHaveProperty('matcherResult')
 }
 
 export const isError = (value: unknown): value is Error => value instanceof Error

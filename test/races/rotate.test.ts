@@ -1,33 +1,46 @@
+import type { Token } from '../../src/main'
 import { audit, client, closeAfterAll, keyspace, names } from '../support'
-import { contenders, inTwoCalls, races, rounds, values } from './race'
+import { breaks, connected, contenders, races, rounds, values, type Tokens } from './race'
 
 closeAfterAll()
 
 const N = 6
 const lifetimes = [{}, { ttl: 60 }, { idle: 60 }, { ttl: 60, idle: 50 }]
 
-test('of the keys that many rotates answer exactly one opens the token, and of the others nothing is left', async () => {
-  const { prefix, stores } = await contenders(N)
+type Rotate = (i: number, token: Token) => Promise<Token | null>
+
+function roundsOf(stores: Tokens[], rotate: Rotate, wins: number[] = []): (round: number) => Promise<void> {
   const race = races(8)
-  const wins = new Array<number>(N).fill(0)
-  let held = 0
-  const run = async (round: number): Promise<void> => {
+  return async (round) => {
     const token = await stores[0]!.add({ owner_id: 'user-7', attrs: { round }, ...lifetimes[round % 4] })
-    const rotated = values(await race(stores.map((tokens) => () => tokens.rotate(token.id))))
+    const rotated = values(await race(stores.map((_, i) => () => rotate(i, token))))
+    expect(rotated).not.toContain(null)
     const keys = rotated.map((answer) => answer!.key)
     expect(rotated).toEqual(keys.map((key) => ({ ...token, key })))
     const opened = await Promise.all([token.key, ...keys].map((key) => stores[0]!.getKey(key, { touch: false })))
     const live = opened.filter((found) => found !== null)
     expect(live).toEqual([await stores[0]!.get(token.id)])
     wins[keys.indexOf(live[0]!.key)]!++
-    held++
   }
-  await rounds(run, async () => {
-    expect(Object.keys(await keyspace(client(), prefix))).toHaveLength(2 * held + 1)
-    expect(await audit(client(), prefix)).toEqual([])
-    expect(await stores[0]!.reset()).toBe(held)
-    held = 0
-  })
+}
+
+test('of the keys that many rotates answer exactly one opens the token, and of the others nothing is left', async () => {
+  const { prefix, stores } = await contenders(N)
+  const wins = new Array<number>(N).fill(0)
+  let held = 0
+  const run = roundsOf(stores, (i, { id }) => stores[i]!.rotate(id), wins)
+  await rounds(
+    async (round) => {
+      await run(round)
+      held++
+    },
+    async () => {
+      expect(Object.keys(await keyspace(client(), prefix))).toHaveLength(2 * held + 1)
+      expect(await audit(client(), prefix)).toEqual([])
+      expect(await stores[0]!.reset()).toBe(held)
+      held = 0
+    }
+  )
   expect(Math.min(...wins)).toBeGreaterThan(0)
 })
 
@@ -54,22 +67,20 @@ test('within a grace every key that was ever answered reads the token', async ()
 })
 
 test('in two calls, more than one answered key opens a token', async () => {
-  const { prefix, stores } = await contenders(1)
-  const redis = client()
-  const token = await stores[0]!.add({ owner_id: 'user-7' })
-  const keys = await inTwoCalls(
-    N,
-    async () => {
-      const key = await redis.get(`${prefix}:id:${token.id}`)
-      return { key, record: await redis.get(`${prefix}:key:${key}`) }
-    },
-    async ({ key, record }, i) => {
-      const newKey = `new-${i}`
-      await redis.mset(`${prefix}:key:${newKey}`, record!, `${prefix}:id:${token.id}`, newKey)
-      await redis.del(`${prefix}:key:${key}`)
-      return newKey
-    }
+  const { prefix, stores } = await contenders(N)
+  const clients = await connected(N)
+  await breaks(
+    roundsOf(stores, async (i, token) => {
+      const redis = clients[i]!
+      const record = await redis.get(`${prefix}:key:${token.key}`)
+      if (record === null) return null
+      const newKey = `${token.key.slice(0, -1)}${i}`
+      await redis
+        .multi()
+        .mset(`${prefix}:key:${newKey}`, record, `${prefix}:id:${token.id}`, newKey)
+        .del(`${prefix}:key:${token.key}`)
+        .exec()
+      return { ...token, key: newKey }
+    })
   )
-  const opened = await Promise.all(keys.map((key) => stores[0]!.getKey(key)))
-  expect(opened.filter((found) => found !== null).length).toBeGreaterThan(1)
 })

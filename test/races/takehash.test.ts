@@ -1,21 +1,29 @@
 import { client, closeAfterAll, names } from '../support'
-import { contenders, inTwoCalls, races, rounds, values } from './race'
+import { breaks, connected, contenders, races, rounds, values, type Tokens } from './race'
 
 closeAfterAll()
 
 const N = 6
 
-test('of many takers of one hash exactly one gets the value', async () => {
-  const { prefix, stores } = await contenders(N)
+function roundsOf(
+  maker: Tokens,
+  take: (i: number, hash: string) => Promise<unknown>,
+  wins: number[] = []
+): (round: number) => Promise<void> {
   const race = races(16)
-  const wins = new Array<number>(N).fill(0)
-  await rounds(async (round) => {
-    const hash = await stores[0]!.makeHash({ round }, 60)
-    const taken = values(await race(stores.map((tokens) => () => tokens.takeHash(hash))))
+  return async (round) => {
+    const hash = await maker.makeHash({ round }, 60)
+    const taken = values(await race(Array.from({ length: N }, (_, i) => () => take(i, hash))))
     expect(taken.filter((value) => value !== null)).toEqual([{ round }])
     wins[taken.findIndex((value) => value !== null)]!++
-    expect(await stores[0]!.getHash(hash)).toBeNull()
-  })
+    expect(await maker.getHash(hash)).toBeNull()
+  }
+}
+
+test('of many takers of one hash exactly one gets the value', async () => {
+  const { prefix, stores } = await contenders(N)
+  const wins = new Array<number>(N).fill(0)
+  await rounds(roundsOf(stores[0]!, (i, hash) => stores[i]!.takeHash(hash), wins))
   expect(Math.min(...wins)).toBeGreaterThan(0)
   expect(await names(client(), prefix)).toEqual({})
 })
@@ -46,15 +54,12 @@ test('a look takes nothing; of takers and deleters exactly one has the hash', as
 
 test('in two calls, more than one gets the value', async () => {
   const { prefix, stores } = await contenders(1)
-  const redis = client()
-  const name = `${prefix}:hash:${await stores[0]!.makeHash('secret', 60)}`
-  const taken = await inTwoCalls(
-    N,
-    () => redis.get(name),
-    async (value) => {
-      await redis.del(name)
-      return value
-    }
+  const clients = await connected(N)
+  await breaks(
+    roundsOf(stores[0]!, async (i, hash) => {
+      const value = await clients[i]!.get(`${prefix}:hash:${hash}`)
+      await clients[i]!.del(`${prefix}:hash:${hash}`)
+      return value === null ? null : (JSON.parse(value) as unknown)
+    })
   )
-  expect(taken.filter((value) => value !== null).length).toBeGreaterThan(1)
 })
