@@ -5,6 +5,8 @@ import { until } from '../support'
 export interface Monitor {
   /** What clients sent since it was last asked, the command in lower case. */
   sent(): Promise<string[][]>
+  /** What scripts called since it was last asked, the command in lower case. */
+  called(): Promise<string[][]>
   /** Everything seen so far, what scripts called as well. */
   everything(): Promise<string[]>
   close(): void
@@ -24,15 +26,18 @@ export async function monitor(url: string): Promise<Monitor> {
     await until(() => lines.some(({ args }) => args[1] === marker))
   }
   const ours = ['auth', 'client', 'echo', 'hello', 'info', 'monitor', 'ping', 'quit', 'select']
+  const fresh = async (byScripts: boolean): Promise<string[][]> => {
+    await settled()
+    const since = lines.slice(asked)
+    asked = lines.length
+    return since
+      .filter(({ source }) => (source === 'lua') === byScripts)
+      .map(({ args: [command, ...args] }) => [command!.toLowerCase(), ...args])
+      .filter(([command]) => !ours.includes(command!))
+  }
   return {
-    async sent() {
-      await settled()
-      const fresh = lines.slice(asked).filter(({ source }) => source !== 'lua')
-      asked = lines.length
-      return fresh
-        .map(({ args: [command, ...args] }) => [command!.toLowerCase(), ...args])
-        .filter(([command]) => !ours.includes(command!))
-    },
+    sent: () => fresh(false),
+    called: () => fresh(true),
     async everything() {
       await settled()
       return lines.flatMap(({ args }) => args)

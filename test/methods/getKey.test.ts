@@ -1,3 +1,6 @@
+import { startRedis } from '../../scripts/redis-server'
+import { monitor } from '../driver/monitor'
+import { store } from '../support'
 import {
   closeAfterAll,
   noObject,
@@ -122,6 +125,31 @@ describe('a use', () => {
     expect(await tokens.getKey(never.key)).toEqual(never)
     expect(await tokens.getKey(ttl.key)).toEqual(ttl)
     expect(await all()).toEqual(before)
+  })
+
+  test('costs a token without idle no more than the look: one MGET in the script', async () => {
+    if (topology.config.redis) return // the same scripts, on a cluster that nothing can watch as one
+    const server = await startRedis()
+    const tokens = store({ ...topology.config, redis: server.url, touchEvery: 0.001 })
+    const watching = await monitor(server.url)
+    try {
+      for (const lifetime of [{}, { ttl: 1000 }]) {
+        const { key } = await tokens.add({ owner_id: 'user-7', ...lifetime })
+        await watching.called()
+        expect(await tokens.getKey(key)).toMatchObject({ key })
+        expect(await watching.called()).toEqual([
+          ['mget', expect.stringContaining(`:key:${stored(key)}`), expect.any(String)]
+        ])
+      }
+      const { key } = await tokens.add({ owner_id: 'user-7', idle: 1000 })
+      await watching.called()
+      await tokens.getKey(key)
+      expect((await watching.called()).length).toBeGreaterThan(1) // so that more would be seen
+    } finally {
+      watching.close()
+      await tokens.quit()
+      await server.stop()
+    }
   })
 
   test.each([-3_600_000, 3_600_000])('is the same by an app whose clock is %i ms off', async (off) => {
