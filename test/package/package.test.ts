@@ -1,9 +1,8 @@
-import { execFile, execFileSync } from 'node:child_process'
+import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import {
   copyFileSync,
   existsSync,
-  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -18,7 +17,7 @@ import { promisify } from 'node:util'
 import ts from 'typescript'
 import { freshPrefix, redisUrl, root } from '../support'
 
-/** An empty project of somebody else's, with nothing but the packed package and its dependencies. */
+/** An empty project of somebody else's, in which the packed package is installed. */
 const dir = mkdtempSync(join(tmpdir(), 'tokenstore-package-'))
 const installed = join(dir, 'node_modules', 'tokenstore')
 const bin = (name: string): string => join(root, 'node_modules', '.bin', name)
@@ -38,26 +37,42 @@ const files = (folder: string, within = ''): string[] =>
     entry.isDirectory() ? files(folder, join(within, entry.name)) : [join(within, entry.name)]
   )
 
+interface Locked {
+  dev?: boolean
+  optional?: boolean
+}
+
 let tarball = ''
 beforeAll(async () => {
   // `npm test` has built it just before; whoever runs this file alone may not have.
   const newest = Math.max(...files(join(root, 'src')).map((file) => statSync(join(root, 'src', file)).mtimeMs))
   const built = join(root, 'dist', 'index.js')
   if (!existsSync(built) || statSync(built).mtimeMs < newest) await run('npm', ['run', 'build'], root)
-  await run('npm', ['pack', '--ignore-scripts', '--pack-destination', dir], root)
-  tarball = join(
+  // The packages that it needs are packed from where they are here, so that nothing has to be fetched.
+  const locked = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')) as {
+    packages: Record<string, Locked>
+  }
+  const needed = Object.entries(locked.packages).filter(([path, { dev, optional }]) => path && !dev && !optional)
+  const sources = [root, ...needed.map(([path]) => join(root, path))]
+  const packs = await run('npm', [
+    'pack',
+    '--json',
+    '--silent',
+    '--ignore-scripts',
+    '--pack-destination',
     dir,
-    readdirSync(dir).find((file) => file.endsWith('.tgz'))!
+    ...sources
+  ])
+  const packed = (JSON.parse(packs) as { name: string; filename: string }[]).map(
+    ({ name, filename }) => [name, join(dir, filename)] as const
   )
-  mkdirSync(installed, { recursive: true })
-  execFileSync('tar', ['xzf', tarball, '-C', installed, '--strip-components=1'])
-  const { dependencies } = JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8')) as {
-    dependencies: Record<string, string>
-  }
-  for (const dependency of [...Object.keys(dependencies), '@types']) {
-    symlinkSync(join(root, 'node_modules', dependency), join(dir, 'node_modules', dependency))
-  }
-  writeFileSync(join(dir, 'package.json'), '{ "private": true }')
+  tarball = packed.find(([name]) => name === 'tokenstore')![1]
+  const overrides = Object.fromEntries(
+    packed.filter(([, file]) => file !== tarball).map(([name, file]) => [name, `file:${file}`])
+  )
+  writeFileSync(join(dir, 'package.json'), JSON.stringify({ private: true, overrides }))
+  await run('npm', ['install', '--offline', '--cache', join(dir, 'cache'), '--no-audit', '--no-fund', tarball])
+  symlinkSync(join(root, 'node_modules', '@types'), join(dir, 'node_modules', '@types'))
 })
 afterAll(() => rmSync(dir, { recursive: true, force: true }))
 
@@ -231,10 +246,9 @@ describe('what is installed', () => {
   })
 
   test('has a command that runs', async () => {
-    const { pathname } = new URL(`file://${join(installed, 'dist', 'cli.js')}`)
-    expect(readFileSync(pathname, 'utf8')).toMatch(/^#!\/usr\/bin\/env node\n/)
-    expect(await run(process.execPath, [pathname, '--help'])).toMatch(/^Usage: tokenstore load/)
-    expect(await run(process.execPath, [pathname, 'load', '--url', redisUrl()])).toMatch(/^add +[\da-f]{40} /)
+    const command = join(dir, 'node_modules', '.bin', 'tokenstore')
+    expect(await run(command, ['--help'])).toMatch(/^Usage: tokenstore load/)
+    expect(await run(command, ['load', '--url', redisUrl()])).toMatch(/^add +[\da-f]{40} /)
   })
 
   test.each([
