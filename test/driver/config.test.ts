@@ -51,7 +51,11 @@ async function worksUnder(tokens: Tokenstore, root: string, redis = client()): P
   expect(await keyspace(redis, root)).toEqual({})
 }
 
-const { hostname: host, port } = new URL(redisUrl())
+const url = new URL(redisUrl())
+const { hostname: host } = url
+const port = Number(url.port || 6379)
+const [username, password] = [url.username, url.password].map(decodeURIComponent)
+const login = { ...(username ? { username } : {}), ...(password ? { password } : {}) }
 
 describe('with and without new', () => {
   test.each([
@@ -114,16 +118,16 @@ describe('redis', () => {
 
   test('host and port', async () => {
     const prefix = freshPrefix()
-    await worksUnder(open({ prefix, redis: { host, port: Number(port) } }), prefix)
-    open({ redis: { port: Number(port) } })
-    expect(opened.at(-1)!.options).toMatchObject({ host: '127.0.0.1', port: Number(port) })
+    await worksUnder(open({ prefix, redis: { host, port, ...login } }), prefix)
+    open({ redis: { port } })
+    expect(opened.at(-1)!.options).toMatchObject({ host: '127.0.0.1', port })
     open({ redis: { host: 'localhost' } })
     expect(opened.at(-1)!.options).toMatchObject({ host: 'localhost', port: 6379 })
   })
 
   test('any options of ioredis', async () => {
     const prefix = freshPrefix()
-    const redis = { host, port: Number(port), db: 3, keyPrefix: 'app:', lazyConnect: true, stringNumbers: true }
+    const redis = { host, port, ...login, db: 3, keyPrefix: 'app:', lazyConnect: true, stringNumbers: true }
     const given = structuredClone(redis)
     const tokens = open({ prefix, redis })
     expect(opened.at(-1)!.status).toBe('wait')
@@ -134,7 +138,11 @@ describe('redis', () => {
   test('a URL', async () => {
     const prefix = freshPrefix()
     await worksUnder(open({ prefix, redis: redisUrl() }), prefix)
-    await worksUnder(open({ prefix, redis: `redis://${host}:${port}/2` }), prefix, client({ db: 2 }))
+    await worksUnder(
+      open({ prefix, redis: Object.assign(new URL(url), { pathname: '/2' }).href }),
+      prefix,
+      client({ db: 2 })
+    )
     const lazy = open({ redis: 'rediss://user:pass%20word@redis.invalid:7000/5' })
     expect(opened.at(-1)!.options).toMatchObject({
       host: 'redis.invalid',

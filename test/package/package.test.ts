@@ -209,7 +209,7 @@ describe('what is installed', () => {
     writeFileSync(
       join(dir, 'old.cjs'),
       `var url = new URL(process.env.REDIS)
-      var redis = { host: url.hostname, port: url.port || 6379, username: url.username, password: url.password }
+      var redis = { host: url.hostname, port: url.port || 6379, password: decodeURIComponent(url.password) }
       var config = { prefix: process.env.PREFIX, redis: redis }
       var Tokenstore = require('tokenstore')
       var tokens = Tokenstore(config)
