@@ -74,7 +74,8 @@ export interface Config {
   touchEvery?: number
   /** Keep only SHA-256 digests of keys and hashes in Redis. Default false. */
   digest?: boolean
-  /** Milliseconds within which Redis must have answered a call. Default 2000. */
+  /** Milliseconds within which Redis must have answered a command; `update`, `reset`, `each` and a `makeHash` that draws
+   * again send several. Default 2000. */
   timeout?: number
   /** Spread the names over the masters of a cluster, by owner. Default: only on a `Cluster`, for a prefix without a hash tag. */
   partitioned?: boolean

@@ -105,6 +105,21 @@ test('a forced key and a forced id are taken', async () => {
   expect(await tokens.get(forced.id)).toEqual(listed(token))
 })
 
+test('a lost database is restored from what was answered once, of which expires_at is no option', async () => {
+  const { tokens, all } = open({ ttl: 1000 })
+  const token = await tokens.add({ owner_id: 'user-7', attrs: { a: 1 } })
+  const before = Object.keys(await all())
+  await tokens.reset()
+  await expect(tokens.add({ ...token })).rejects.toThrow('token must be a plain object with nothing but')
+  const { key, id, owner_id, attrs, expires_at } = token
+  const ttl = (expires_at! - (await redisNow())) / 1000
+  const restored = await tokens.add({ key, id, owner_id, attrs, ttl })
+  expect(restored).toEqual({ ...token, expires_at: restored.expires_at })
+  expect(Math.abs(restored.expires_at! - expires_at!)).toBeLessThan(1000)
+  expect(await tokens.getKey(key)).toEqual(restored)
+  expect(Object.keys(await all())).toEqual(before)
+})
+
 test('a token that ended is restored under its old key and id', async () => {
   const { tokens, all } = open()
   const token = await tokens.add({ owner_id: 'user-7', attrs: { a: 1 } })

@@ -209,7 +209,8 @@ describe('what is installed', () => {
     writeFileSync(
       join(dir, 'old.cjs'),
       `var url = new URL(process.env.REDIS)
-      var redis = { host: url.hostname, port: url.port || 6379, password: decodeURIComponent(url.password) }
+      var login = { username: decodeURIComponent(url.username), password: decodeURIComponent(url.password) }
+      var redis = Object.assign({ host: url.hostname, port: url.port || 6379 }, url.password ? login : {})
       var config = { prefix: process.env.PREFIX, redis: redis }
       var Tokenstore = require('tokenstore')
       var tokens = Tokenstore(config)
