@@ -40,6 +40,8 @@ export class Confirmer {
 
   run(call: Call, script: ScriptName, args: (string | number)[], replicas: number): Promise<Confirmed> {
     return new Promise((resolve, reject) => {
+      // While there is no connection nothing else clears them away.
+      while (this.#writes[0]?.call.settled) this.#writes.shift()
       this.#writes.push({ call, script, args, replicas, resolve, reject })
       this.#send()
     })
@@ -54,7 +56,7 @@ export class Confirmer {
     const open = this.#writes.filter(({ call }) => !call.settled)
     // Those that want fewer replicas need not wait for more.
     const batch = open.filter(({ replicas }) => replicas === open[0]!.replicas)
-    this.#writes = open.filter((write) => !batch.includes(write))
+    this.#writes = open.filter(({ replicas }) => replicas !== open[0]!.replicas)
     if (batch.length === 0) return
     this.#sending = true
     void this.#execute(batch)
