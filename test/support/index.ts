@@ -212,6 +212,13 @@ function faultsUnder(root_: string, entries: Record<string, Entry>, from: number
 
 const scoreOf = (score: string): number => (score === 'inf' ? Infinity : Number(score))
 
+/** Says that something cannot be run for want of what it needs; an error where everything must run. */
+export function notRun(missing: string): undefined {
+  if (process.env.CI === 'true' || process.env.REQUIRE_RUNNERS === '1') throw new Error(missing)
+  process.stderr.write(`NOT RUN: ${missing}\n`)
+  return undefined
+}
+
 /** Polls until the condition holds. */
 export async function until(condition: () => Promise<boolean> | boolean, ms = 10_000): Promise<void> {
   for (const deadline = Date.now() + ms; Date.now() < deadline; await sleep(10)) {
