@@ -13,7 +13,7 @@
            left                        members left in the owner sets named: give the same names again
   Errors   TSBADARG                    an argument is missing; nothing written
 
-  What is not of this layout stays where it is. At most 250 members of owner sets go in a call, so none takes long.
+  What is not of this layout stays where it is. At most 400 members of owner sets go in a call, so none takes long.
 ]]
 local root = KEYS[1]
 if #KEYS ~= 1 or #ARGV < 1 or #ARGV > 1000 then
@@ -66,11 +66,12 @@ function end_.id(id)
     redis.call('DEL', root .. ':id:' .. id) -- led nowhere: its record was evicted, its key perhaps issued again
   end
 end
-local budget = 250 -- members
+local budget = 400 -- members
 function end_.tokens(owner_id) -- many tokens at once, those with a grace one by one
   local owner_set = root .. ':tokens:' .. owner_id
   if redis.call('TYPE', owner_set).ok ~= 'zset' then return end
   local ids = budget > 0 and redis.call('ZRANGE', owner_set, 0, budget - 1) or {}
+  local more = redis.call('ZCARD', owner_set) - #ids
   local id_names, key_names, ended = {}, {}, {}
   for i, id in ipairs(ids) do id_names[i] = root .. ':id:' .. id end
   local keys = ids[1] and redis.call('MGET', unpack(id_names))
@@ -88,8 +89,8 @@ function end_.tokens(owner_id) -- many tokens at once, those with a grace one by
     end
   end
   if ended[1] then redis.call('DEL', unpack(ended)) end
-  if ids[1] then redis.call('ZREM', owner_set, unpack(ids)) end
-  budget, left = budget - #ids, left + redis.call('ZCARD', owner_set)
+  if more == 0 then redis.call('DEL', owner_set) elseif ids[1] then redis.call('ZREM', owner_set, unpack(ids)) end
+  budget, left = budget - #ids, left + more
 end
 function end_.hash(hash)
   local value = string_at(root .. ':hash:' .. hash) or ''

@@ -151,7 +151,8 @@ describe('behind TLS', () => {
     expect(await loaded(tls.node.redis)).toBe(rows.length)
 
     // By the address, under the name in its certificate, to a server that wants to see one.
-    const file = async (what: string): Promise<string> => (await tls.node.redis.config('GET', `tls-${what}-file`))[1]!
+    const { redis } = tls.node
+    const file = async (what: string): Promise<string> => (await redis.config('GET', `tls-${what}-file`))[1]!
     await tls.node.redis.config('SET', 'tls-auth-clients', 'yes')
     const by = ['-p', String(tls.port), '--tls', '--cacert', ca, '--sni', 'localhost']
     expect((await command(...by)).code).toBe(1)
