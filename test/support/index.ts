@@ -141,7 +141,8 @@ export async function auditPartitioned(redis: Redis, prefix: string): Promise<st
 }
 
 async function timeOf(redis: Redis): Promise<number> {
-  return Number((await redis.time())[0]) * 1000
+  const [seconds, micros] = await redis.time()
+  return Number(seconds) * 1000 + Math.floor(Number(micros) / 1000)
 }
 
 /** As far as the token's record says: its id, its owner, when it ends and the keys within their grace. */
