@@ -49,8 +49,9 @@ const COMMANDS = Object.fromEntries(
 ) as Record<ScriptName, string>
 
 // What a cluster answers for a slot that is moving or has moved, before anything was done. Scripts read with their root
-// first, so that they fail like this as a whole; the rest reaches us only from pipelines, which ioredis cannot redirect.
-const NOT_HERE = /^(MOVED|ASK|TRYAGAIN|CLUSTERDOWN) |non local key/
+// first, so that they fail as a whole, in the words of Redis 7 or of Redis 8; the rest reaches us only from pipelines, which
+// ioredis cannot redirect.
+const NOT_HERE = /^(MOVED|ASK|TRYAGAIN|CLUSTERDOWN) |non local key|accessed during rehashing of the slot/
 const RETRY_MS = 50
 
 /**
