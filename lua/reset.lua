@@ -30,7 +30,7 @@ local function is_alias(text) -- what rotate leaves for a grace
   return text and text:find('^{"id":"[%x-]+","grace":%d+}$')
 end
 
-local tokens, hashes, left = 0, 0, 0
+local tokens, hashes, left, budget = 0, 0, 0, 300 -- the last: of members
 local end_ = {} -- how a name of each family ends
 function end_.key(key, record)
   record = record or string_at(root .. ':key:' .. key)
@@ -66,17 +66,18 @@ function end_.id(id)
     redis.call('DEL', root .. ':id:' .. id) -- led nowhere: its record was evicted, its key perhaps issued again
   end
 end
-local budget = 300 -- members
 function end_.tokens(owner_id) -- many tokens at once, those with a grace one by one
   local owner_set = root .. ':tokens:' .. owner_id
   if redis.call('TYPE', owner_set).ok ~= 'zset' then return end
   local ids = budget > 0 and redis.call('ZRANGE', owner_set, 0, budget - 1) or {}
   local more = redis.call('ZCARD', owner_set) - #ids
+  budget, left = budget - #ids, left + more
+  if not ids[1] then return end
   local id_names, key_names, ended = {}, {}, {}
   for i, id in ipairs(ids) do id_names[i] = root .. ':id:' .. id end
-  local keys = ids[1] and redis.call('MGET', unpack(id_names))
+  local keys = redis.call('MGET', unpack(id_names))
   for i in ipairs(ids) do key_names[i] = root .. ':key:' .. (keys[i] or '') end
-  local records = ids[1] and redis.call('MGET', unpack(key_names))
+  local records = redis.call('MGET', unpack(key_names))
   local owner = '","owner_id":' .. cjson.encode(owner_id) .. ','
   for i, id in ipairs(ids) do
     local record = keys[i] and attrs_at(records[i]) and records[i]
@@ -89,8 +90,7 @@ function end_.tokens(owner_id) -- many tokens at once, those with a grace one by
     end
   end
   if ended[1] then redis.call('DEL', unpack(ended)) end
-  if more == 0 then redis.call('DEL', owner_set) elseif ids[1] then redis.call('ZREM', owner_set, unpack(ids)) end
-  budget, left = budget - #ids, left + more
+  if more == 0 then redis.call('DEL', owner_set) else redis.call('ZREM', owner_set, unpack(ids)) end
 end
 function end_.hash(hash)
   local value = string_at(root .. ':hash:' .. hash) or ''

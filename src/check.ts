@@ -86,7 +86,7 @@ export function secret(name: string, value: unknown): string {
 export function json(name: string, value: unknown): string {
   let result: string | undefined
   try {
-    // Most attrs are flat, and there is nothing in them to refuse: without a look at each part this is twice as fast.
+    // Most attrs are flat, and there is nothing in them to refuse: without a look at each part JSON.stringify is twice as fast.
     result = JSON.stringify(value, isFlat(value) ? undefined : refuseLost)
   } catch {
     // The text of the original names properties of the value.

@@ -16,7 +16,7 @@ const UPDATE_TRIES = 100
 const PAGE = 100
 // What lua/add.lua takes.
 const MAX_KEY_BYTES = 256
-// Of names in Redis, per SCAN and per script, so that neither holds Redis for more than a millisecond or two. The sets of
+// Of names in Redis, per SCAN and per script, so that neither holds Redis for more than two or three milliseconds. The sets of
 // owners with ten tokens each that are found among 600 names go in one call.
 const SCAN_COUNT = 600
 const RESET_NAMES = 250
@@ -150,7 +150,7 @@ export class Store<Attrs extends object, Digest extends boolean> {
   getKey(key: string, options: { touch?: boolean } | undefined, callback: Callback<Token<Attrs> | null>): void
   /**
    * The token that a key opens, or null. The call counts as a use of it, which moves the end of a token with `idle`,
-   * unless `touch` is false. Calls of one tick share a command.
+   * unless `touch` is false. Calls of one tick go together, up to 32 in a command.
    */
   getKey(key: string, options?: { touch?: boolean }): Promise<Token<Attrs> | null>
   async getKey(key: string, options?: unknown): Promise<Token<Attrs> | null> {

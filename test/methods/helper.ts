@@ -4,7 +4,7 @@ import type { Tokenstore } from '../../src/main'
 import { singleRoot, type Layout } from '../../src/layout'
 import type { RedisClient } from '../../src/redis'
 import type { Callback, Config, Token } from '../../src/types'
-import { closeAfterAll as closeOpened, client, freshPrefix, names, store, until } from '../support'
+import { closeAfterAll as closeOpened, client, freshPrefix, names, store, timeOf, until } from '../support'
 
 /**
  * What the method tests run on. A test file that sets something here and then requires the files of this folder runs
@@ -89,10 +89,7 @@ export function listed<T extends Token>(token: T): Token {
 }
 
 /** The clock of Redis, in Unix ms. */
-export async function redisNow(): Promise<number> {
-  const [seconds, micros] = await topology.redis().time()
-  return Number(seconds) * 1000 + Math.floor(Number(micros) / 1000)
-}
+export const redisNow = (): Promise<number> => timeOf(topology.redis())
 
 /** When a name in Redis ends, in Unix ms, give or take what passes between two commands; null for never. */
 export async function endOf(name: string): Promise<number | null> {

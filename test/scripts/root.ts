@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Redis } from 'ioredis'
-import { audit, freshPrefix, root as project } from '../support'
+import { audit, freshPrefix, root as project, timeOf } from '../support'
 
 export type Arg = string | number | Buffer
 
@@ -91,9 +91,8 @@ export class Root {
     if (top !== 'inf') await this.redis.pexpireat(this.at('tokens', owner), top)
   }
 
-  async now(): Promise<number> {
-    const [seconds, micros] = await this.redis.time()
-    return Number(seconds) * 1000 + Math.floor(Number(micros) / 1000)
+  now(): Promise<number> {
+    return timeOf(this.redis)
   }
 
   /** Types, values and ends of all names. */

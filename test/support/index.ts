@@ -140,7 +140,8 @@ export async function auditPartitioned(redis: Redis, prefix: string): Promise<st
   return [...roots].flatMap(([root_, entries]) => faultsUnder(root_, entries, from, till))
 }
 
-async function timeOf(redis: Redis): Promise<number> {
+/** The clock of Redis, in Unix ms. */
+export async function timeOf(redis: Redis): Promise<number> {
   const [seconds, micros] = await redis.time()
   return Number(seconds) * 1000 + Math.floor(Number(micros) / 1000)
 }
