@@ -1,37 +1,44 @@
+import type { Token } from '../../src/main'
 import { client, closeAfterAll, names } from '../support'
-import { contenders, inTwoCalls, races, rounds, values } from './race'
+import { breaks, connected, contenders, races, rounds, values, type Tokens } from './race'
 
 closeAfterAll()
 
-test('of del, delKey and delOwner of one token exactly one ends it', async () => {
-  const { prefix, stores } = await contenders(7)
+const ENDERS = 7
+
+/** How one of the contenders ends a token: answers 1 when it did, 0 when there was none. */
+type End = (i: number, token: Token) => Promise<number | boolean>
+
+function roundsOf(adder: Tokens, end: End, wins = new Array<number>(ENDERS).fill(0)) {
   const race = races(4)
-  const wins = new Array<number>(stores.length).fill(0)
-  await rounds(async (round) => {
-    const owner_id = `user-${round}`
-    const { id, key } = await stores[0]!.add({ owner_id, ...(round % 2 ? { ttl: 60 } : {}) })
-    const results = values(
-      await race<number | boolean>([
-        ...stores.slice(0, 3).map((tokens) => () => tokens.del(id)),
-        ...stores.slice(3, 6).map((tokens) => () => tokens.delKey(key)),
-        () => stores[6]!.delOwner(owner_id)
-      ])
-    ).map(Number)
+  return async (round: number): Promise<void> => {
+    const token = await adder.add({ owner_id: `user-${round}`, ...(round % 2 ? { ttl: 60 } : {}) })
+    const results = values(await race(wins.map((_, i) => () => end(i, token)))).map(Number)
     expect(results.reduce((sum, ended) => sum + ended)).toBe(1)
     wins[results.indexOf(1)]!++
-  })
+  }
+}
+
+test('of del, delKey and delOwner of one token exactly one ends it', async () => {
+  const { prefix, stores } = await contenders(ENDERS)
+  const wins = new Array<number>(ENDERS).fill(0)
+  const end: End = (i, { id, key, owner_id }) => {
+    if (i < 3) return stores[i]!.del(id)
+    return i < 6 ? stores[i]!.delKey(key) : stores[i]!.delOwner(owner_id)
+  }
+  await rounds(roundsOf(stores[0]!, end, wins))
   expect(Math.min(...wins)).toBeGreaterThan(0)
   expect(await names(client(), prefix)).toEqual({})
 })
 
 test('in two calls, more than one ends it', async () => {
   const { prefix, stores } = await contenders(1)
-  const redis = client()
-  const { key } = await stores[0]!.add({ owner_id: 'user-7' })
-  const ended = await inTwoCalls(
-    6,
-    () => redis.exists(`${prefix}:key:${key}`),
-    async (live) => live === 1 && (await redis.del(`${prefix}:key:${key}`)) >= 0
+  const clients = await connected(ENDERS)
+  await breaks(
+    roundsOf(stores[0]!, async (i, { key }) => {
+      const live = await clients[i]!.exists(`${prefix}:key:${key}`)
+      if (live) await clients[i]!.del(`${prefix}:key:${key}`)
+      return live
+    })
   )
-  expect(ended.filter(Boolean).length).toBeGreaterThan(1)
 })
