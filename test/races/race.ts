@@ -43,19 +43,6 @@ export function races(seed: number) {
 }
 
 /**
- * What an operation is without a script: two calls, here with all contenders past the first before any begins the
- * second. A property that this does not break is not one that a race test shows.
- */
-export async function inTwoCalls<A, B>(
-  n: number,
-  look: (i: number) => Promise<A>,
-  act: (seen: A, i: number) => Promise<B>
-): Promise<B[]> {
-  const seen = await Promise.all(Array.from({ length: n }, (_, i) => look(i)))
-  return Promise.all(seen.map(act))
-}
-
-/**
  * Runs rounds of a race with an operation that is split in two calls, and sees its assertions fail: a race that passes
  * with that as well shows nothing.
  */

@@ -1,7 +1,8 @@
+import type { Redis } from 'ioredis'
 import { startRedis, type RedisServer } from '../../scripts/redis-server'
 import type { Token } from '../../src/main'
 import { client, closeAfterAll, names } from '../support'
-import { contenders, races, ROUNDS, values, type Tokens } from './race'
+import { breaks, contenders, races, ROUNDS, values, type Tokens } from './race'
 
 closeAfterAll()
 
@@ -52,54 +53,63 @@ test('two resets at once remove together what was there, and nothing is left', a
   expect(await redis.dbsize()).toBe(OTHERS)
 })
 
+type Reset = (tokens: Tokens, added: Token[], prefix: string) => Promise<number>
+
+const views = [
+  async (tokens: Tokens, { key }: Token) => (await tokens.getKey(key)) !== null,
+  async (tokens: Tokens, { id }: Token) => (await tokens.get(id)) !== null,
+  async (tokens: Tokens, { id, owner_id }: Token) => (await tokens.list(owner_id)).some((token) => token.id === id)
+]
+
+function roundsOf(redis: Redis, reset: Reset, seen = { whole: 0, gone: 0, between: 0 }) {
+  const race = races(21)
+  return async (prefix: string, [resetter, ...readers]: Tokens[], round: number): Promise<void> => {
+    const added = await fill(resetter!)
+    let running = true
+    const resets = async (): Promise<number> => {
+      try {
+        return await reset(resetter!, added, prefix)
+      } finally {
+        running = false
+      }
+    }
+    // One view after the other: what one no longer shows, no later one may.
+    const read = async (tokens: Tokens, i: number): Promise<void> => {
+      const token = added[(round + i) % TOKENS]!
+      let gone = false
+      for (let n = i; running; n++) {
+        const found = await views[n % views.length]!(tokens, token)
+        expect(found && gone).toBe(false)
+        if (!found && n > i && !gone) seen.between++
+        gone = !found
+      }
+    }
+    const look = async (): Promise<void> => {
+      while (running) {
+        const multi = redis.multi()
+        for (const { key, id, owner_id } of added) {
+          multi.exists(`${prefix}:key:${key}`, `${prefix}:id:${id}`).zscore(`${prefix}:tokens:${owner_id}`, id)
+        }
+        const replies = (await multi.exec())!.map(([, reply]) => reply)
+        for (let i = 0; i < replies.length; i += 2) {
+          const there = Number(replies[i]) + Number(replies[i + 1] !== null)
+          expect([0, 3]).toContain(there)
+          seen[there ? 'whole' : 'gone']++
+        }
+      }
+    }
+    const calls = [resets, look, ...readers.map((tokens, i) => () => read(tokens, i))]
+    expect(values(await race<unknown>(calls))[0]).toBe(TOKENS + HASHES)
+  }
+}
+
 test('while a reset runs every other call sees each token whole or not at all', async () => {
   const redis = client({}, server.url)
-  const race = races(21)
   const seen = { whole: 0, gone: 0, between: 0 }
-  const views = [
-    async (tokens: Tokens, { key }: Token) => (await tokens.getKey(key)) !== null,
-    async (tokens: Tokens, { id }: Token) => (await tokens.get(id)) !== null,
-    async (tokens: Tokens, { id, owner_id }: Token) => (await tokens.list(owner_id)).some((token) => token.id === id)
-  ]
+  const run = roundsOf(redis, (tokens) => tokens.reset(), seen)
   const lane = async (): Promise<void> => {
     const { prefix, stores } = await contenders(3, { redis: server.url })
-    const [resetter, ...readers] = stores
-    for (let round = 0; round < ROUNDS / LANES; round++) {
-      const added = await fill(resetter!)
-      let running = true
-      const reset = async (): Promise<number> => {
-        const removed = await resetter!.reset()
-        running = false
-        return removed
-      }
-      // One view after the other: what one no longer shows, no later one may.
-      const read = async (tokens: Tokens, i: number): Promise<void> => {
-        const token = added[(round + i) % TOKENS]!
-        let gone = false
-        for (let n = i; running; n++) {
-          const found = await views[n % views.length]!(tokens, token)
-          expect(found && gone).toBe(false)
-          if (!found && n > i && !gone) seen.between++
-          gone = !found
-        }
-      }
-      const look = async (): Promise<void> => {
-        while (running) {
-          const multi = redis.multi()
-          for (const { key, id, owner_id } of added) {
-            multi.exists(`${prefix}:key:${key}`, `${prefix}:id:${id}`).zscore(`${prefix}:tokens:${owner_id}`, id)
-          }
-          const replies = (await multi.exec())!.map(([, reply]) => reply)
-          for (let i = 0; i < replies.length; i += 2) {
-            const there = Number(replies[i]) + Number(replies[i + 1] !== null)
-            expect([0, 3]).toContain(there)
-            seen[there ? 'whole' : 'gone']++
-          }
-        }
-      }
-      const calls = [reset, look, ...readers.map((tokens, i) => () => read(tokens, i))]
-      expect(values(await race<unknown>(calls))[0]).toBe(TOKENS + HASHES)
-    }
+    for (let round = 0; round < ROUNDS / LANES; round++) await run(prefix, stores, round)
     expect(await names(redis, prefix)).toEqual({})
   }
   await Promise.all(Array.from({ length: LANES }, lane))
@@ -107,10 +117,13 @@ test('while a reset runs every other call sees each token whole or not at all', 
 }, 180_000)
 
 test('in two calls, a token is seen in part', async () => {
-  const { prefix, stores } = await contenders(1, { redis: server.url })
   const redis = client({}, server.url)
-  const { id, key } = await stores[0]!.add({ owner_id: 'user-7' })
-  await redis.del(`${prefix}:key:${key}`)
-  expect(await redis.exists(`${prefix}:id:${id}`)).toBe(1)
-  await stores[0]!.reset()
+  const run = roundsOf(client({}, server.url), async (tokens, added, prefix) => {
+    await redis.del(added.map(({ key }) => `${prefix}:key:${key}`))
+    return added.length + (await tokens.reset())
+  })
+  await breaks(async (round) => {
+    const { prefix, stores } = await contenders(3, { redis })
+    await run(prefix, stores, round)
+  })
 })

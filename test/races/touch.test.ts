@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Token } from '../../src/main'
 import { audit, client, closeAfterAll, keyspace, names } from '../support'
-import { contenders, races, ROUNDS, values, type Tokens } from './race'
+import { breaks, connected, contenders, races, ROUNDS, values, type Tokens } from './race'
 
 closeAfterAll()
 
@@ -38,42 +38,67 @@ async function idlers(
   }
 }
 
-test.each([
+type End = 'del' | 'delKey' | 'delOwner'
+/** A use by one of the users, which answers the token or null. */
+type Use = (i: number, idler: Idler) => Promise<Token | null>
+
+const USERS = 5
+
+function endsOf(ender: Tokens, end: End, use: Use, seen = { moved: 0, ended: 0 }): (idler: Idler) => Promise<void> {
+  const race = races(12)
+  return async (idler) => {
+    const { token, round } = idler
+    const ends = async (): Promise<Token | null> => {
+      // Uses go out together at the end of the tick; without a step ahead of it, the end nearly always comes first.
+      if (round % 2) await ender.get(token.id)
+      const ended = await {
+        del: () => ender.del(token.id),
+        delKey: () => ender.delKey(token.key),
+        delOwner: () => ender.delOwner(token.owner_id)
+      }[end]()
+      expect(Number(ended)).toBe(1)
+      return ender.getKey(token.key) // sent while uses may still be under way
+    }
+    const uses = Array.from({ length: USERS }, (_, i) => () => use(i, idler))
+    const [left, ...used] = values(await race([ends, ...uses]))
+    for (const found of used) {
+      if (found === null) seen.ended++
+      else if (found.expires_at! > token.expires_at!) seen.moved++
+    }
+    expect([left, await ender.getKey(token.key), await ender.get(token.id)]).toEqual([null, null, null])
+  }
+}
+
+test.each<[End, number | undefined]>([
   ['del', undefined],
   ['delKey', undefined],
   ['delOwner', undefined],
   ['del', 30]
-] as const)('a use never revives a token that %s ended (grace: %s)', async (end, grace) => {
-  const { prefix, stores } = await contenders(6, idle)
+])('a use never revives a token that %s ended (grace: %s)', async (end, grace) => {
+  const { prefix, stores } = await contenders(1 + USERS, idle)
   const redis = client()
   const [ender, ...users] = stores
-  const race = races(12)
   const seen = { moved: 0, ended: 0 }
-  const run = async ({ token, old, round }: Idler): Promise<void> => {
-    const ends = async (): Promise<unknown> => {
-      // Uses go out together at the end of the tick; without a step ahead of it, the end nearly always comes first.
-      if (round % 2) await ender!.get(token.id)
-      const ended = await {
-        del: () => ender!.del(token.id),
-        delKey: () => ender!.delKey(token.key),
-        delOwner: () => ender!.delOwner(token.owner_id)
-      }[end]()
-      expect(Number(ended)).toBe(1)
-      return ender!.getKey(token.key) // sent while uses may still be under way
-    }
-    const [left, ...used] = values(
-      await race<unknown>([ends, ...users.map((tokens, i) => () => tokens.getKey(i % 2 ? token.key : old))])
-    )
-    expect(left).toBeNull()
-    for (const found of used as (Token | null)[]) {
-      if (found === null) seen.ended++
-      else if (found.expires_at! > token.expires_at!) seen.moved++
-    }
-    expect(await users[round % users.length]!.get(token.id)).toBeNull()
-  }
+  const use: Use = (i, { token, old }) => users[i]!.getKey(i % 2 ? token.key : old)
   const owners = end === 'delOwner' ? BATCH : 5
-  await idlers(ender!, { owners, grace }, run, async () => expect(await names(redis, prefix)).toEqual({}))
+  await idlers(ender!, { owners, grace }, endsOf(ender!, end, use, seen), async () =>
+    expect(await names(redis, prefix)).toEqual({})
+  )
   expect(Math.min(seen.moved, seen.ended)).toBeGreaterThan(0)
+})
+
+test('in two calls, a use revives a token', async () => {
+  const { prefix, stores } = await contenders(1, idle)
+  const clients = await connected(USERS)
+  const run = endsOf(stores[0]!, 'del', async (i, { token }) => {
+    const record = await clients[i]!.get(`${prefix}:key:${token.key}`)
+    if (record) await clients[i]!.set(`${prefix}:key:${token.key}`, record, 'PX', 60_000)
+    return record === null ? null : token
+  })
+  await breaks(async (round) => {
+    const token = await stores[0]!.add({ owner_id: 'user-7' })
+    await run({ token, old: token.key, round })
+  })
 })
 
 test('uses beside rotates move the end of the one token there is', async () => {
@@ -105,14 +130,4 @@ test('uses beside rotates move the end of the one token there is', async () => {
     expect(await stores[0]!.reset()).toBe(BATCH)
   })
   expect(moved).toBeGreaterThan(0)
-})
-
-test('in two calls, a use revives a token', async () => {
-  const { prefix, stores } = await contenders(1, idle)
-  const redis = client()
-  const { id, key } = await stores[0]!.add({ owner_id: 'user-7' })
-  const record = await redis.get(`${prefix}:key:${key}`)
-  expect(await stores[0]!.del(id)).toBe(true)
-  await redis.set(`${prefix}:key:${key}`, record!, 'PX', 60_000)
-  expect(await stores[0]!.getKey(key)).not.toBeNull()
 })
