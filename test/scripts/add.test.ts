@@ -5,6 +5,7 @@ import { type Arg, bytes, expectState, id, key, Root } from './root'
 closeAfterAll()
 const redis = client()
 
+// So long that what passes while a test runs makes no difference.
 const FAR = 10_000_000
 
 test('a token is written under three names and answered as a triple', async () => {
@@ -19,18 +20,18 @@ test('a token is written under three names and answered as a triple', async () =
 })
 
 test.each<[string, Arg[], { ttl?: number; idle?: number; every?: number }]>([
-  ['TTL', ['TTL', 5000], { ttl: 5000 }],
-  ['IDLE', ['IDLE', 7000], { idle: 7000, every: 700 }],
-  ['IDLE, a tenth of which is no whole number', ['IDLE', 7001], { idle: 7001, every: 701 }],
-  ['EVERY', ['IDLE', 7000, 'EVERY', 1], { idle: 7000, every: 1 }],
-  ['EVERY as long as IDLE', ['IDLE', 7000, 'EVERY', 7000], { idle: 7000, every: 7000 }],
-  ['TTL before IDLE', ['TTL', 5000, 'IDLE', 7000], { ttl: 5000, idle: 7000, every: 700 }],
-  ['IDLE before TTL', ['TTL', 7000, 'IDLE', 5000], { ttl: 7000, idle: 5000, every: 500 }],
-  ['TTL as long as IDLE', ['TTL', 5000, 'IDLE', 5000], { ttl: 5000, idle: 5000, every: 500 }],
+  ['TTL', ['TTL', 500_000], { ttl: 500_000 }],
+  ['IDLE', ['IDLE', 700_000], { idle: 700_000, every: 70_000 }],
+  ['IDLE, a tenth of which is no whole number', ['IDLE', 700_001], { idle: 700_001, every: 70_001 }],
+  ['EVERY', ['IDLE', 700_000, 'EVERY', 1], { idle: 700_000, every: 1 }],
+  ['EVERY as long as IDLE', ['IDLE', 700_000, 'EVERY', 700_000], { idle: 700_000, every: 700_000 }],
+  ['TTL before IDLE', ['TTL', 500_000, 'IDLE', 700_000], { ttl: 500_000, idle: 700_000, every: 70_000 }],
+  ['IDLE before TTL', ['TTL', 700_000, 'IDLE', 500_000], { ttl: 700_000, idle: 500_000, every: 50_000 }],
+  ['TTL as long as IDLE', ['TTL', 500_000, 'IDLE', 500_000], { ttl: 500_000, idle: 500_000, every: 50_000 }],
   [
     'all options in another order',
-    ['LIMIT', 1, 'REJECT', 'EVERY', 9, 'TTL', 7000, 'IDLE', 5000],
-    { ttl: 7000, idle: 5000, every: 9 }
+    ['LIMIT', 1, 'REJECT', 'EVERY', 9, 'TTL', 700_000, 'IDLE', 500_000],
+    { ttl: 700_000, idle: 500_000, every: 9 }
   ],
   ['the longest', ['TTL', '9999999999999', 'IDLE', '9999999999999'], { ttl: 9999999999999, idle: 9999999999999 }]
 ])('lifetime: %s', async (_, options, { ttl = Infinity, idle = Infinity, every = Math.ceil(idle / 10) }) => {
@@ -336,7 +337,7 @@ describe('LIMIT', () => {
   })
 
   test.each<[string, (root: Root) => Promise<unknown>]>([
-    ['ended by TTL', (root) => root.later(1001)],
+    ['ended by TTL', (root) => root.later(FAR + 1)],
     ['ended by del', (root) => root.run('del', id(1))],
     ['whose record Redis evicted', (root) => redis.del(root.at('key', key(1)))],
     ['whose id Redis evicted', (root) => redis.del(root.at('id', id(1)))],
@@ -356,7 +357,7 @@ describe('LIMIT', () => {
     ]
   ])('does not count a token %s', async (_, end) => {
     const root = new Root(redis)
-    await root.issue(1, 'o', '{}', 'TTL', 1000)
+    await root.issue(1, 'o', '{}', 'TTL', FAR)
     await root.issue(2, 'o')
     await end(root)
     const others = await root.run('list', 'p')
@@ -370,11 +371,11 @@ describe('LIMIT', () => {
   test('EVICT ends those that would end first, of the never-ending ones the lowest ids', async () => {
     const root = new Root(redis)
     await root.issue(5)
-    await root.issue(3, 'o', '{}', 'TTL', 3000)
+    await root.issue(3, 'o', '{}', 'TTL', 3 * FAR)
     await root.issue(4)
-    await root.issue(6, 'o', '{}', 'IDLE', 2000)
-    await root.issue(1, 'o', '{}', 'TTL', 4000, 'IDLE', 5000)
-    await root.issue(2, 'p', '{}', 'TTL', 1000)
+    await root.issue(6, 'o', '{}', 'IDLE', 2 * FAR)
+    await root.issue(1, 'o', '{}', 'TTL', 4 * FAR, 'IDLE', 5 * FAR)
+    await root.issue(2, 'p', '{}', 'TTL', FAR)
     const order = [6, 3, 1, 4, 5].map(id)
     for (let n = 10; n < 15; n++) {
       expect((await root.issue(n, 'o', '{}', 'LIMIT', 5, 'EVICT')).evicted).toEqual([order[n - 10]])
@@ -386,7 +387,7 @@ describe('LIMIT', () => {
 
   test('EVICT ends as many as the limit asks for, and leaves nothing of them', async () => {
     const root = new Root(redis)
-    for (let n = 1; n <= 4; n++) await root.issue(n, 'o', '{}', 'TTL', n * 1000)
+    for (let n = 1; n <= 4; n++) await root.issue(n, 'o', '{}', 'TTL', n * FAR)
     expect((await root.issue(5, 'o', '{}', 'LIMIT', 6, 'EVICT')).evicted).toEqual([])
     expect((await root.issue(6, 'o', '{}', 'LIMIT', 2, 'EVICT')).evicted).toEqual([1, 2, 3, 4].map(id))
     expect((await root.issue(7, 'o', '{}', 'TTL', FAR, 'LIMIT', 1, 'EVICT')).evicted).toEqual([5, 6].map(id))
@@ -445,11 +446,11 @@ describe('the owner set', () => {
 
   test('ends with its last member', async () => {
     const root = new Root(redis)
-    const { expires_at: second } = await root.issue(1, 'o', '{}', 'TTL', 2000)
+    const { expires_at: second } = await root.issue(1, 'o', '{}', 'TTL', 2 * FAR)
     expect(await owner(root)).toEqual([[id(1), `${second}`], second])
-    const { expires_at: first } = await root.issue(2, 'o', '{}', 'IDLE', 1000)
+    const { expires_at: first } = await root.issue(2, 'o', '{}', 'IDLE', FAR)
     expect(await owner(root)).toEqual([[id(2), `${first}`, id(1), `${second}`], second])
-    const { expires_at: third } = await root.issue(3, 'o', '{}', 'TTL', 3000)
+    const { expires_at: third } = await root.issue(3, 'o', '{}', 'TTL', 3 * FAR)
     expect(await owner(root)).toEqual([[id(2), `${first}`, id(1), `${second}`, id(3), `${third}`], third])
   })
 
