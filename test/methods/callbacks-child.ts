@@ -4,6 +4,7 @@
  */
 import { Tokenstore } from '../../src/main'
 import type { Config } from '../../src/types'
+import { until } from '../support'
 
 const tokens = Tokenstore(JSON.parse(process.argv[2]!) as Config)
 const uncaught: string[] = []
@@ -44,5 +45,8 @@ for (const [method, args] of Object.entries(good)) {
     })
   }
 }
-// After quit has answered and everything that could still call back has done so.
-setTimeout(() => process.stdout.write(JSON.stringify({ calls, uncaught: uncaught.sort(), rejections })), 300)
+const report = (): boolean => process.stdout.write(JSON.stringify({ calls, uncaught: uncaught.sort(), rejections }))
+// After all have called back, quit among them, and what could do so again has had its time.
+void until(() => !Object.values(calls).includes(0))
+  .catch(() => {})
+  .then(() => setTimeout(report, 300))
