@@ -91,12 +91,16 @@ export function listed<T extends Token>(token: T): Token {
 /** The clock of Redis, in Unix ms. */
 export const redisNow = (): Promise<number> => timeOf(topology.redis())
 
-/** When a name in Redis ends, in Unix ms, give or take what passes between two commands; null for never. */
+// Redis 6.2 has no PEXPIRETIME: there an end is known give or take what passes between two commands.
+const END = `local ends = redis.pcall('PEXPIRETIME', KEYS[1])
+if tonumber(ends) then return ends end
+local time, left = redis.call('TIME'), redis.call('PTTL', KEYS[1])
+return left < 0 and left or time[1] * 1000 + math.floor(time[2] / 1000) + left`
+
+/** When a name in Redis ends, in Unix ms; null for never. */
 export async function endOf(name: string): Promise<number | null> {
-  const lua =
-    "local t = redis.call('TIME'); return { t[1] * 1000 + math.floor(t[2] / 1000), redis.call('PTTL', KEYS[1]) }"
-  const [now, left] = (await topology.redis().eval(lua, 1, name)) as [number, number]
-  return Number(left) === -1 ? null : Number(now) + Number(left)
+  const end = Number(await topology.redis().eval(END, 1, name))
+  return end === -1 ? null : end
 }
 
 /** Waits until the clock of Redis has passed a time. */
