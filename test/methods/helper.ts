@@ -106,6 +106,16 @@ export async function endOf(name: string): Promise<number | null> {
 /** Waits until the clock of Redis has passed a time. */
 export const passed = (time: number): Promise<void> => until(async () => (await redisNow()) > time)
 
+/** Looks until nothing is found, and expects that something is until `earliest` is over, and nothing after `latest`. */
+export async function endsBetween(earliest: number, latest: number, look: () => Promise<unknown>): Promise<void> {
+  for (let found: unknown; found !== null;) {
+    const asked = await redisNow()
+    found = await look()
+    if (found === null) expect(await redisNow()).toBeGreaterThan(earliest)
+    else expect(asked).toBeLessThanOrEqual(latest)
+  }
+}
+
 /** Makes a node-style call: it answers nothing but through the callback, once, later, as `(error)` or `(null, result)`. */
 export function viaCallback<T>(call: (callback: Callback<T>) => unknown): Promise<T> {
   return new Promise((resolve, reject) => {

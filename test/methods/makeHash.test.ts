@@ -45,7 +45,7 @@ test('for as long as the call says, else the store', async () => {
     [undefined, 500],
     [{}, 500],
     [60, 60],
-    [0.5, 0.5],
+    [60.5, 60.5],
     [{ ttl: 60 }, 60],
     [{ replaces: 'a' }, 500],
     [{ ttl: 60, replaces: 'b' }, 60]
