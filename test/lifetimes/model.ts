@@ -258,9 +258,11 @@ export class Model {
   }
 
   reset(at: Moment): Answer {
-    const live = [...this.tokens.values(), ...this.hashes.values()].filter(({ ends }) => isLive(ends as number, at))
+    const tokens = [...this.tokens.values()].filter(({ ends }) => isLive(ends, at))
+    // By a later script than the tokens, which the owner sets lead to.
+    const hashes = [...this.hashes.values()].filter(({ ends }) => (ends as number) >= at.now)
     for (const held of [this.tokens, this.ghosts, this.unlisted, this.strays, this.hashes, this.latest]) held.clear()
-    return live.length
+    return tokens.length + hashes.length
   }
 
   /** What Redis does when memory is short: the record is gone, and nothing else. */
