@@ -11,6 +11,7 @@ beforeAll(async () => {
 afterAll(() => server.stop())
 
 const MOMENTS = 1000
+const EVICTED = 50
 const OWNERS = ['user-1', 'user-2', 'user-3']
 
 test('list and count are exact at every moment, whatever has expired or was evicted', async () => {
@@ -21,7 +22,8 @@ test('list and count are exact at every moment, whatever has expired or was evic
   const below = (n: number): number => Math.floor(rng() * n)
   const issued: Token[] = []
   const seen = { exact: 0, evicted: 0, expired: 0, most: 0 }
-  for (let moment = 0; moment < MOMENTS; moment++) {
+  // How much ends within a moment, or before it can be evicted, is up to the machine.
+  for (let moment = 0; seen.exact < MOMENTS || seen.evicted < EVICTED; moment++) {
     const owner_id = OWNERS[below(OWNERS.length)]!
     const ttl = below(4) ? { ttl: (5 + below(150)) / 1000 } : {}
     const idle = below(3) ? {} : { idle: (5 + below(100)) / 1000 }
@@ -62,8 +64,7 @@ test('list and count are exact at every moment, whatever has expired or was evic
     seen.most = Math.max(seen.most, count)
   }
   seen.expired =
-    MOMENTS - (await tokens.count('user-1')) - (await tokens.count('user-2')) - (await tokens.count('user-3'))
-  expect(seen.exact).toBeGreaterThan(MOMENTS * 0.9)
-  expect(Math.min(seen.evicted, seen.expired)).toBeGreaterThan(50)
+    issued.length - (await tokens.count('user-1')) - (await tokens.count('user-2')) - (await tokens.count('user-3'))
+  expect(seen.expired).toBeGreaterThan(EVICTED)
   expect(seen.most).toBeGreaterThan(10)
 })

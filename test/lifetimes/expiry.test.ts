@@ -23,8 +23,9 @@ test('after the last token of every owner has ended nothing is left in Redis, wi
   const tokens = store({ prefix, redis: server.url, touchEvery: 0.01 })
   const added: Token[] = await Promise.all(
     Array.from({ length: TOKENS }, (_, i) => {
-      const ttl = i % 3 === 0 ? null : between(1000, 3000)
-      const idle = i % 3 === 1 ? null : between(1000, 2500)
+      // Long enough that none ends before what follows is done, even on a machine that stands still for a while.
+      const ttl = i % 3 === 0 ? null : between(7000, 9000)
+      const idle = i % 3 === 1 ? null : between(7000, 8500)
       return tokens.add({ owner_id: `user-${Math.floor(rng() * OWNERS)}`, attrs: { i }, ttl, idle })
     })
   )
@@ -32,12 +33,12 @@ test('after the last token of every owner has ended nothing is left in Redis, wi
   await Promise.all(
     added.map(async ({ id, key }, i) => {
       if (i % 2) await tokens.getKey(key)
-      if (i % 5 === 0) await tokens.rotate(id, { grace: between(100, 5000) })
+      if (i % 5 === 0) await tokens.rotate(id, { grace: between(6000, 11000) })
       if (i % 7 === 0) await tokens.set(id, { i, again: true })
       if (i % 11 === 0) await tokens.getKey(key) // by a key within its grace, some of them
       if (i % 5 === 1) await tokens.rotate(id)
-      if (i % 4 === 0) await tokens.makeHash({ i }, { ttl: between(500, 2500), replaces: `reset:${i % 50}` })
-      if (i % 6 === 0) await tokens.makeHash({ i }, { ttl: between(500, 2500) })
+      if (i % 4 === 0) await tokens.makeHash({ i }, { ttl: between(6500, 8500), replaces: `reset:${i % 50}` })
+      if (i % 6 === 0) await tokens.makeHash({ i }, { ttl: between(6500, 8500) })
     })
   )
 
@@ -62,11 +63,12 @@ test('after the last token of every owner has ended nothing is left in Redis, wi
 test('an idle token lives on while it is used, never past its ttl, and all of it ends together', async () => {
   const redis = client({}, server.url)
   const prefix = freshPrefix()
-  const tokens = store({ prefix, redis: server.url, idle: 0.4, ttl: 1.2, touchEvery: 0.001 })
-  const { key, id } = await tokens.add({ owner_id: 'user-7' })
+  // Longer than any pause between two uses.
+  const tokens = store({ prefix, redis: server.url, idle: 6, ttl: 7, touchEvery: 0.001 })
+  const { key, id, expires_at: unused } = await tokens.add({ owner_id: 'user-7' })
   const end = Number(JSON.parse((await redis.get(`${prefix}:key:${key}`))!).ends_at)
-  let uses = 0
-  for (let seen = 0; ; uses++) {
+  expect(unused).toBe(end - 1000)
+  for (let seen = unused!; ; await sleep(10)) {
     const token = await tokens.getKey(key)
     if (!token) break
     expect(token.expires_at).toBeGreaterThanOrEqual(seen)
@@ -75,10 +77,8 @@ test('an idle token lives on while it is used, never past its ttl, and all of it
     const { names } = await dump(redis, prefix)
     const ends = [...names.values()].map((entry) => entry.ends)
     if (ends.length) expect(ends).toEqual([seen, seen, seen])
-    await sleep(10)
   }
   expect(Date.now()).toBeGreaterThanOrEqual(end)
-  expect(uses).toBeGreaterThan(5) // far longer than idle
   expect(await tokens.get(id)).toBeNull()
   await until(async () => (await redis.dbsize()) === 0)
 })

@@ -318,6 +318,7 @@ export class Model {
     for (const [id, { key, ends }] of this.ghosts) {
       if (unexplained.has(`id:${id}`)) take(`id:${id}`, ends, this.stored(key), text)
     }
+    for (const [old, ends] of this.strays) if (may(ends)) unexplained.delete(`key:${this.stored(old)}`)
     // What ends last first: the name of a key that has ended may be another token's by now.
     for (const { name, ends, value, parse } of claims.sort((a, b) => (a.ends < b.ends ? 1 : -1))) {
       const entry = unexplained.get(name)
@@ -332,7 +333,6 @@ export class Model {
         faults.push(`${name} is ${JSON.stringify(entry.value)}, not ${JSON.stringify(value)}`)
       }
     }
-    for (const [old, ends] of this.strays) if (may(ends)) unexplained.delete(`key:${this.stored(old)}`)
 
     for (const [name, { type, value, ends }] of unexplained) {
       const owner_id = /^tokens:(.*)$/s.exec(name)?.[1]
