@@ -12,6 +12,7 @@ closeAfterAll()
 const PROCESSES = 8
 const SECONDS = 20
 const OPERATIONS = 200_000
+const KILLS = 6
 
 let server: RedisServer
 beforeAll(async () => {
@@ -56,7 +57,7 @@ test('8 processes on overlapping tokens for 20 s, some killed in the middle, lea
     const begun = Date.now()
     const seconds = (): number => (Date.now() - begun) / 1000
     // Longer only on a machine that is too slow or too busy.
-    while (seconds() < SECONDS || (operations < OPERATIONS && seconds() < 3 * SECONDS)) {
+    while (seconds() < SECONDS || operations < OPERATIONS || kills < KILLS) {
       await sleep(500 + rng() * 1000)
       const i = Math.floor(rng() * PROCESSES)
       await workers[i]!.started
@@ -90,8 +91,6 @@ test('8 processes on overlapping tokens for 20 s, some killed in the middle, lea
         `${ended.size} ends answered, ${records} records left, ${faults.length} faults`
     )
     expect(faults.slice(0, 20)).toEqual([])
-    expect(operations).toBeGreaterThanOrEqual(OPERATIONS)
-    expect(kills).toBeGreaterThan(5)
     expect(records).toBeGreaterThan(0)
   } finally {
     running = false

@@ -49,11 +49,12 @@ test('an add beside delOwner is ended and counted, or later and alive', async ()
   const seen = { ended: 0, alive: 0 }
   const left: string[] = []
   const delOwner: DelOwner = (i, owner_id, except) => stores[i]!.delOwner(owner_id, except ? { except } : {})
-  await rounds(roundsOf(stores, delOwner, seen, left), async () => {
+  const check = async (): Promise<void> => {
     expect(await audit(client(), prefix)).toEqual([])
     await Promise.all(left.splice(0).map((owner_id) => stores[0]!.delOwner(owner_id)))
     expect(await names(client(), prefix)).toEqual({})
-  })
+  }
+  await rounds(roundsOf(stores, delOwner, seen, left), { check, seen })
   expect(Math.min(seen.ended, seen.alive)).toBeGreaterThan(0)
 })
 

@@ -28,7 +28,10 @@ test('after del has answered the token is gone, whatever set began before', asyn
   const { prefix, stores } = await contenders(1 + SETTERS)
   const [deleter, ...setters] = stores
   const seen = { before: 0, after: 0 }
-  await rounds(roundsOf(deleter!, (i, { id }, attrs) => setters[i]!.set(id, attrs), seen))
+  await rounds(
+    roundsOf(deleter!, (i, { id }, attrs) => setters[i]!.set(id, attrs), seen),
+    { seen }
+  )
   expect(Math.min(seen.before, seen.after)).toBeGreaterThan(0)
   expect(await names(client(), prefix)).toEqual({})
 })

@@ -23,7 +23,10 @@ function roundsOf(
 test('of many takers of one hash exactly one gets the value', async () => {
   const { prefix, stores } = await contenders(N)
   const wins = new Array<number>(N).fill(0)
-  await rounds(roundsOf(stores[0]!, (i, hash) => stores[i]!.takeHash(hash), wins))
+  await rounds(
+    roundsOf(stores[0]!, (i, hash) => stores[i]!.takeHash(hash), wins),
+    { seen: wins }
+  )
   expect(Math.min(...wins)).toBeGreaterThan(0)
   expect(await names(client(), prefix)).toEqual({})
 })
@@ -32,7 +35,7 @@ test('a look takes nothing; of takers and deleters exactly one has the hash', as
   const { prefix, stores } = await contenders(N)
   const race = races(17)
   const seen = { looked: 0, taken: 0, deleted: 0 }
-  await rounds(async (round) => {
+  const run = async (round: number): Promise<void> => {
     const hash = await stores[0]!.makeHash(round, 60)
     const calls = [
       ...stores.slice(0, 2).map((tokens) => (): Promise<unknown> => tokens.getHash(hash)),
@@ -47,7 +50,8 @@ test('a look takes nothing; of takers and deleters exactly one has the hash', as
     seen.taken += taken.length
     seen.deleted += deleted.length
     seen.looked += results.slice(0, 2).filter((value) => value !== null).length
-  })
+  }
+  await rounds(run, { seen })
   expect(Math.min(seen.looked, seen.taken, seen.deleted)).toBeGreaterThan(0)
   expect(await names(client(), prefix)).toEqual({})
 })

@@ -66,7 +66,7 @@ test('an update beside del is applied before it or answers null, and never reviv
   const [deleter, ...updaters] = stores
   const race = races(15)
   const seen = { applied: 0, ended: 0 }
-  await rounds(async (round) => {
+  const run = async (round: number): Promise<void> => {
     const { id, key } = await deleter!.add({ owner_id: 'user-7', attrs: { n: 0 } })
     const wait = round % 2 ? (): Promise<unknown> => deleter!.get(id) : (): Promise<unknown> => Promise.resolve()
     const [ended, ...updated] = values(
@@ -78,7 +78,8 @@ test('an update beside del is applied before it or answers null, and never reviv
     expect(ended).toBe(true)
     for (const token of updated) seen[token === null ? 'ended' : 'applied']++
     expect(await deleter!.getKey(key)).toBeNull()
-  })
+  }
+  await rounds(run, { seen })
   expect(Math.min(seen.applied, seen.ended)).toBeGreaterThan(0)
   expect(await names(client(), prefix)).toEqual({})
 })
