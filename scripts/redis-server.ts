@@ -125,10 +125,9 @@ async function tryStart(binary: string, port: number, dir: string, args: string[
   const options = ['--port', String(port), '--bind', '127.0.0.1', '--dir', dir, '--logfile', log]
   const memoryOnly = ['--save', '', '--appendonly', 'no']
   // The shell waits on our end of its stdin, which closes even when this process is killed, and then ends the server.
-  // Its own stdout is closed, so that ours ends with the server.
+  // Its own stdout is closed, so that ours ends with the server. One that is stopped is killed as it is: it answers no more.
   const guard =
-    '"$@" 2>&1 & server=$!; exec >&-; read -r keep; ' +
-    'kill -CONT $server; kill -KILL $server; wait $server; [ "$keep" ] || rm -rf "$DIR"'
+    '"$@" 2>&1 & server=$!; exec >&-; read -r keep; kill -KILL $server; wait $server; [ "$keep" ] || rm -rf "$DIR"'
   const command = [binary, ...file, ...options, ...memoryOnly, ...args.slice(file.length)]
   const shell = spawn('sh', ['-c', guard, 'sh', ...command], {
     stdio: ['pipe', 'pipe', 'ignore'],

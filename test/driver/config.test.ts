@@ -34,6 +34,8 @@ afterAll(() => {
 })
 
 function open(config?: Config): Tokenstore {
+  // Of those that are used, unless the test itself says otherwise.
+  if (config?.prefix !== undefined) config.timeout ??= 10_000
   const store = Tokenstore(config)
   stores.push(store)
   return store
@@ -62,7 +64,8 @@ describe('with and without new', () => {
     ['Tokenstore', Tokenstore],
     ['what require gives', required]
   ])('%s', async (_name, make) => {
-    for (const store of [make({ redis: redisUrl() }), new make({ redis: redisUrl() })]) {
+    const config = { redis: redisUrl(), timeout: 10_000 }
+    for (const store of [make(config), new make(config)]) {
       stores.push(store)
       expect(store).toBeInstanceOf(make)
       expect(store).toBeInstanceOf(Tokenstore)
@@ -77,7 +80,7 @@ describe('with and without new', () => {
         return this.add({ owner_id })
       }
     }
-    const sessions = new Sessions({ prefix: freshPrefix(), redis: redisUrl() })
+    const sessions = new Sessions({ prefix: freshPrefix(), redis: redisUrl(), timeout: 10_000 })
     stores.push(sessions)
     expect(sessions).toBeInstanceOf(Sessions)
     expect(sessions).toBeInstanceOf(Tokenstore)

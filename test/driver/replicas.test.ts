@@ -17,19 +17,27 @@ beforeEach(() => Promise.all([lone, master].map(({ redis }) => redis.config('RES
 const calls = async ({ redis }: Node, command: string): Promise<number> =>
   Number(new RegExp(`cmdstat_${command}:calls=(\\d+)`).exec(await redis.info('commandstats'))?.[1] ?? 0)
 const blocked = async ({ redis }: Node): Promise<boolean> => (await redis.info('clients')).includes('blocked_clients:1')
+/** Lets a WAIT answer as it does when its time is over, once there is one. */
+async function endWait(node: Node): Promise<void> {
+  await until(() => blocked(node))
+  const [, id] = /^id=(\d+) .* flags=b /m.exec((await node.redis.client('LIST')) as string)!
+  expect(await node.redis.client('UNBLOCK', id!)).toBe(1)
+}
 const caught = (call: Promise<unknown>): Promise<unknown> => call.catch((error: unknown) => error)
 const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i + 1)
 
 test('without a replica a write is done and rejects, and goes on rejecting when it is repeated', async () => {
   const prefix = freshPrefix()
-  const tokens = store({ prefix })
+  const tokens = store({ redis: lone.url, prefix })
   const token = await tokens.add({ owner_id: 'ann' })
-  const confirmed = store({ prefix, replicas: 1, timeout: 2000 })
+  const confirmed = store({ redis: lone.url, prefix, replicas: 1, timeout: 20_000 })
   for (let tries = 0; tries < 2; tries++) {
-    const error = await caught(confirmed.del(token.id))
+    const rejected = caught(confirmed.del(token.id))
+    await endWait(lone)
+    const error = await rejected
     expect(error).toBeInstanceOf(ReplicationError)
     expect(error).toMatchObject({ code: 'TSREPLICATION', message: 'del: done, but confirmed by 0 of 1 replicas' })
-    expect(await names(client(), prefix)).toEqual({})
+    expect(await names(lone.redis, prefix)).toEqual({})
   }
   expect(await confirmed.del(token.id, { replicas: 0 })).toBe(false)
 })
@@ -38,11 +46,12 @@ test('what was rejected is not done later, over newer data, and other calls do n
   const prefix = freshPrefix()
   const other = store({ redis: lone.url, prefix })
   const { id, key } = await other.add({ owner_id: 'ann', attrs: { n: 0 } })
-  const tokens = store({ redis: lone.url, prefix, timeout: 800 })
+  const tokens = store({ redis: lone.url, prefix, timeout: 20_000 })
   const writes = range(5).map((n) => caught(tokens.set(id, { n }, { replicas: 1 })))
   await until(() => blocked(lone))
   expect(await tokens.getKey(key)).toMatchObject({ id })
   expect(await blocked(lone)).toBe(true)
+  await endWait(lone)
   for (const error of await Promise.all(writes)) expect(error).toBeInstanceOf(ReplicationError)
   await other.set(id, { n: 'newer' })
   const done = await calls(lone, 'eval')
@@ -70,7 +79,7 @@ test('what waits behind an unanswered write is dropped when its time is over', a
 
 test('writes of one moment share a WAIT', async () => {
   const prefix = freshPrefix()
-  const tokens = store({ redis: master.url, prefix, replicas: 1, timeout: 2000 })
+  const tokens = store({ redis: master.url, prefix, replicas: 1, timeout: 20_000 })
   const added = await Promise.all(range(50).map((i) => tokens.add({ owner_id: `user-${i}` })))
   expect(await calls(master, 'wait')).toBeLessThanOrEqual(2)
   expect(await Promise.all(added.map(({ id }) => tokens.set(id, { n: 1 })))).toHaveLength(50)
@@ -80,6 +89,7 @@ test('writes of one moment share a WAIT', async () => {
   // And each with the others that want as many replicas as it does.
   const both = [tokens.del(added[0]!.id), caught(tokens.del(added[1]!.id, { replicas: 2 }))]
   expect(await both[0]).toBe(true)
+  await endWait(master)
   expect(await both[1]).toMatchObject({ message: 'del: done, but confirmed by 1 of 2 replicas' })
 })
 

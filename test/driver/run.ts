@@ -11,7 +11,7 @@ export interface Run {
  * Runs a program that sees `Tokenstore`, `Redis` of ioredis and everything else of the library, in a process of its own,
  * and waits for its end; when it does not end by itself it is killed, and code is null.
  */
-export function run(program: string, ms = 15_000): Promise<Run> {
+export function run(program: string, ms = 50_000): Promise<Run> {
   const root = join(__dirname, '..', '..')
   const source = `
     const tokenstore = require(${JSON.stringify(join(root, 'src', 'index.ts'))})
