@@ -28,7 +28,7 @@ beforeEach(() => admin.flushall())
 
 const as = ([username, password]: [string, string]): Redis => client({ username, password }, server.url)
 const open = ([username, password]: [string, string], config = {}): Tokenstore => {
-  const tokens = Tokenstore({ redis: { port: server.port, username, password }, timeout: 5000, ...config })
+  const tokens = Tokenstore({ redis: { port: server.port, username, password }, timeout: 10_000, ...config })
   stores.push(tokens)
   return tokens
 }
@@ -77,13 +77,13 @@ describe('the application', () => {
     await admin.script('FLUSH')
     await admin.call('ACL', ['LOG', 'RESET'])
     const tokens = open(app, config)
-    const { evicted, ...token } = await tokens.add({ owner_id: 'ann', idle: 60, limit: 2, onLimit: 'evict' })
+    const { evicted, ...token } = await tokens.add({ owner_id: 'ann', idle: 600, limit: 2, onLimit: 'evict' })
     expect(evicted).toEqual([])
     expect(await tokens.getKey(token.key)).toEqual(token)
     expect(await tokens.get(token.id)).toMatchObject({ id: token.id })
     expect(await tokens.set(token.id, { a: 1 })).toMatchObject({ attrs: { a: 1 } })
     expect(await tokens.update(token.id, () => ({ b: 1 }))).toMatchObject({ attrs: { b: 1 } })
-    expect(await tokens.rotate(token.id, { grace: 5 })).toMatchObject({ id: token.id })
+    expect(await tokens.rotate(token.id, { grace: 60 })).toMatchObject({ id: token.id })
     expect(await tokens.list('ann')).toMatchObject([{ id: token.id }])
     expect(await tokens.list('ann', { limit: 1 })).toMatchObject({ tokens: [{ id: token.id }], cursor: null })
     for await (const one of tokens.each('ann')) expect(one.id).toBe(token.id)

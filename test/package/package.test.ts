@@ -131,11 +131,12 @@ describe('the tarball', () => {
 
 // A small program that uses what it was given, and ends by itself.
 const use = `
-  const tokens = Tokenstore({ prefix: process.env.PREFIX, redis: process.env.REDIS })
-  const other = new Tokenstore({ prefix: process.env.PREFIX, redis: process.env.REDIS })
+  const config = { prefix: process.env.PREFIX, redis: process.env.REDIS, timeout: 10_000 }
+  const tokens = Tokenstore(config)
+  const other = new Tokenstore(config)
   const token = await other.add({ owner_id: 'ann' })
   const found = await tokens.getKey(token.key)
-  const old = api({ prefix: process.env.PREFIX, redis: process.env.REDIS })
+  const old = api(config)
   const not = await new Promise((resolve) => old.getKey('none', (error, found) => resolve(found)))
   const refused = await tokens.add({ owner_id: 'ann', key: token.key }).catch((error) => error)
   console.log(found.id === token.id, not, tokens instanceof Tokenstore)
@@ -182,7 +183,7 @@ describe('what is installed', () => {
     const [, block] = /```js\n(.*?)```/s.exec(readFileSync(join(installed, 'README.md'), 'utf8'))!
     const [, imported, required, lines] = /^(.*?) +\/\/ or: (.*?)\n(.*)$/s.exec(block!)!
     const body = lines!
-      .replace('Tokenstore({', 'Tokenstore({ prefix: process.env.PREFIX, redis: process.env.REDIS,')
+      .replace('Tokenstore({', 'Tokenstore({ prefix: process.env.PREFIX, redis: process.env.REDIS, timeout: 10_000,')
       .replace(/^await (.*?) +\/\/ (.*)$/gm, 'shown.push([`$2`, await $1])') // the result that is promised, and what it is
     const program = `const shown = []\n${body}\nconsole.log(JSON.stringify([token, shown]))`
     const text = file.endsWith('.mjs')
@@ -211,7 +212,7 @@ describe('what is installed', () => {
       `var url = new URL(process.env.REDIS)
       var login = { username: decodeURIComponent(url.username), password: decodeURIComponent(url.password) }
       var redis = Object.assign({ host: url.hostname, port: url.port || 6379 }, url.password ? login : {})
-      var config = { prefix: process.env.PREFIX, redis: redis }
+      var config = { prefix: process.env.PREFIX, redis: redis, timeout: 10000 }
       var Tokenstore = require('tokenstore')
       var tokens = Tokenstore(config)
       tokens.add({ owner_id: 'some-id', attrs: { foo: 'bar' } }, function (err, res) {
