@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { promisify } from 'node:util'
 import { findServer, startRedis } from '../../scripts/redis-server'
 import { client, closeAfterAll, keyspace, redisUrl, root, until } from '../support'
@@ -86,12 +87,12 @@ describe('a private Redis', () => {
 
   test('that cannot start says why, within seconds, and leaves nothing', async () => {
     const tmp = mkdtempSync(join(tmpdir(), 'tokenstore-none-'))
-    const begun = Date.now()
-    const child = run(`startRedis(['--no-such-directive', 'yes'])`, { TMPDIR: tmp })
-    const [text] = (await once(child.stderr!, 'data')) as [Buffer]
-    expect(text.toString()).toMatch(/does not start:.*no-such-directive/s)
-    expect(Date.now() - begun).toBeLessThan(10_000)
-    await once(child, 'exit')
+    const child = run(
+      `const begun = Date.now()
+      startRedis(['--no-such-directive', 'yes']).catch((error) => console.log(error.message, Date.now() - begun))`,
+      { TMPDIR: tmp }
+    )
+    expect(await text(child.stdout!)).toMatch(/does not start:.*no-such-directive.* \d{1,4}\n$/s)
     expect(readdirSync(tmp).filter((name) => name.startsWith('tokenstore-'))).toEqual([])
     rmSync(tmp, { recursive: true })
   })
