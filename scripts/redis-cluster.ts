@@ -117,8 +117,14 @@ export async function startCluster(): Promise<RedisCluster> {
     const views = (): Promise<string[]> =>
       Promise.all(nodes.map(({ redis }) => redis.cluster('NODES') as Promise<string>))
     await Promise.all(nodes.map(({ redis }, i) => redis.cluster('SET-CONFIG-EPOCH', i + 1)))
-    for (const { port } of nodes) await nodes[0]!.redis.cluster('MEET', HOST, port)
-    await until(async () => (await views()).every((view) => ids.every((id) => view.includes(id))))
+    await until(async () => {
+      const all = await views()
+      // Again while it is not there: a node that does not answer in time is forgotten.
+      for (const [i, { port }] of nodes.entries()) {
+        if (!all[0]!.includes(ids[i]!)) await nodes[0]!.redis.cluster('MEET', HOST, port)
+      }
+      return all.every((view) => ids.every((id) => view.includes(id)))
+    })
     for (let i = 0; i < MASTERS; i++) {
       const slots = Array.from({ length: SLOTS }, (_, slot) => slot)
       const [from, to] = [Math.round((SLOTS * i) / MASTERS), Math.round((SLOTS * (i + 1)) / MASTERS)]
@@ -150,7 +156,7 @@ export async function startCluster(): Promise<RedisCluster> {
       for (;;) {
         const names = await from.redis.cluster('GETKEYSINSLOT', slot, batch)
         if (names.length === 0) break
-        await from.redis.call('MIGRATE', HOST, to.port, '', 0, 5000, 'KEYS', ...names)
+        await from.redis.call('MIGRATE', HOST, to.port, '', 0, 30_000, 'KEYS', ...names)
         await sleep(pause)
       }
       const others = (await masters()).filter((node) => node !== to && node !== from)
@@ -205,7 +211,7 @@ async function startClusterNode(args: string[]): Promise<Node> {
       return await startNode(args, { port })
     } catch (error) {
       // Another process was faster, on this port or the other.
-      if (tries === 5) throw error
+      if (tries >= 5) throw error
     }
   }
 }
@@ -227,6 +233,9 @@ export interface SentinelGroup {
   patience(ms: number): Promise<void>
   stop(): Promise<void>
 }
+
+/** Sentinels that stood still for 2 s, with their machine, leave everything as it is for the next 30 s. */
+const SENTINELS_MS = 60_000
 
 /** Starts a master with two replicas, and three Sentinels. */
 export async function startSentinels(): Promise<SentinelGroup> {
@@ -261,7 +270,7 @@ export async function startSentinels(): Promise<SentinelGroup> {
         const all = await mastersOf(servers)
         found = all.find(({ port }) => ports.every((seen) => seen === String(port)))
         return found !== undefined
-      }, 30_000)
+      }, SENTINELS_MS)
       return found!
     }
     const complete = (): Promise<void> =>
@@ -276,7 +285,7 @@ export async function startSentinels(): Promise<SentinelGroup> {
             list.every((replica) => replica[replica.indexOf('flags') + 1] === 'slave' && linkOk(replica))
           )
         )
-      }, 30_000)
+      }, SENTINELS_MS)
     await complete()
     const patience = async (ms: number): Promise<void> => {
       await Promise.all(
