@@ -2,7 +2,7 @@ import { Tokenstore, TokenstoreError } from '../../src/main'
 import { partitioned, slotOf } from '../../src/layout'
 import { readmeBlock } from '../interop/programs'
 import { client, closeAfterAll, freshPrefix, store, until } from '../support'
-import { clusterAudit, clusterClient, clusterKeyspace, errorsAnswered, report, useCluster } from './support'
+import { clusterAudit, clusterClient, clusterKeyspace, errorsAnswered, refused, report, useCluster } from './support'
 
 closeAfterAll()
 const { cluster } = useCluster()
@@ -113,7 +113,7 @@ test('a slot that nobody is known to serve is an error of ours', async () => {
   const prefix = freshPrefix()
   for (const options of [{}, { enableAutoPipelining: true }]) {
     const redis = clusterClient(cluster(), options)
-    const tokens = store({ redis, prefix, timeout: 500 })
+    const tokens = store({ redis, prefix })
     await tokens.count('ann')
     const slot = slotOf(partitioned(prefix).ownerRoot('ann'))
     const call = tokens.count('bob')
@@ -242,14 +242,15 @@ test('scripts that the masters have forgotten are sent again', async () => {
 })
 
 test('errors of a cluster say what Redis said, and are of our kinds', async () => {
-  const tokens = store({ redis: clusterClient(cluster()), timeout: 1000 })
+  const config = { redis: clusterClient(cluster()), prefix: freshPrefix() }
+  const tokens = store(config)
   const { key, id } = await tokens.add({ owner_id: 'ann' })
   const error = await tokens.add({ owner_id: 'ann', key }).catch((error: unknown) => error)
   expect(error).toBeInstanceOf(TokenstoreError)
   expect((error as TokenstoreError).code).toBe('TSKEYTAKEN')
   expect(JSON.stringify(error) + String(error)).not.toContain(key)
-  const unconfirmed = await tokens.set(id, { n: 1 }, { replicas: 2 }).catch((error: unknown) => error)
-  expect((unconfirmed as TokenstoreError).code).toBe('TSREPLICATION')
+  const hasty = store({ ...config, timeout: 1000, replicas: 2 })
+  await refused('set: done, but confirmed by 1 of 2 replicas', () => hasty.set(id, { n: 1 }))
   expect(await tokens.get(id)).toMatchObject({ attrs: { n: 1 } })
 })
 

@@ -3,7 +3,7 @@ import { Cluster, type ClusterOptions, type Redis } from 'ioredis'
 import type { Node, RedisCluster } from '../../scripts/redis-cluster'
 import { startCluster } from '../../scripts/redis-cluster'
 import { ReplicationError, UnavailableError } from '../../src/main'
-import { audit, auditPartitioned, keyspace, random, type Entry } from '../support'
+import { audit, auditPartitioned, keyspace, random, until, type Entry } from '../support'
 
 const clients: Cluster[] = []
 
@@ -103,6 +103,20 @@ export const untyped = ({ errors }: Load): Error[] =>
   errors
     .map(({ error }) => error)
     .filter((error) => !(error instanceof UnavailableError || error instanceof ReplicationError))
+
+/**
+ * Polls until a write that too few replicas confirm, and that may be repeated, is told just this: on a machine that
+ * stalls, its time may be over before a replica, or Redis itself, could answer.
+ */
+export function refused(says: string, write: () => Promise<unknown>): Promise<void> {
+  return until(async () => {
+    const error: unknown = await write().catch((error: unknown) => error)
+    if (error instanceof UnavailableError) return false
+    expect(error).toBeInstanceOf(ReplicationError)
+    expect(error).toMatchObject({ code: 'TSREPLICATION' })
+    return (error as Error).message === says
+  })
+}
 
 /** Numbers for whoever reads the output; asked for by an environment variable, since tests should be silent. */
 export function report(title: string, numbers: Record<string, number | string>): void {
