@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { RedisOptions } from 'ioredis'
+import { Cluster } from 'ioredis'
 import { PATIENCE, startSentinels, type Node, type SentinelGroup } from '../../scripts/redis-cluster'
 import type { Tokenstore } from '../../src/main'
-import type { Token } from '../../src/types'
+import type { Config, Token } from '../../src/types'
 import { audit, closeAfterAll, freshPrefix, store, until } from '../support'
 import { clusterAudit, clusterClient, errorsAnswered, load, report, untyped, useCluster } from './support'
 
@@ -22,6 +22,8 @@ interface Kept extends Token {
   written: number
   /** A write without an answer may have happened. */
   unsure: boolean
+  /** The lowest n of a write without an answer that may happen yet: an ioredis Cluster repeats what was on its way. */
+  late: number
 }
 
 interface Ended {
@@ -37,7 +39,7 @@ const confirms = (caller: number): boolean => caller % 5 === 0
  * Callers who each work on tokens of their own and remember what they were answered; every fifth one with `replicas`.
  * Until the dead master is back there may be no replica left for them.
  */
-function work(tokens: Tokenstore) {
+function work(tokens: Tokenstore, repeats: boolean) {
   const kept = new Map<string, Kept>()
   const ended: Ended[] = []
   const wrong: string[] = []
@@ -50,7 +52,7 @@ function work(tokens: Tokenstore) {
     const what = Math.floor(rng() * 6)
     if (!one || (what === 0 && mine.length < 30)) {
       const token = await tokens.add({ owner_id: `user-${caller}-${at}`, attrs: { n: 0 }, replicas })
-      const entry = { ...token, n: 0, written: Date.now(), unsure: false }
+      const entry = { ...token, n: 0, written: Date.now(), unsure: false, late: Infinity }
       mine.push(entry)
       kept.set(token.id, entry)
     } else if (what === 1 && mine.length > 5) {
@@ -60,10 +62,11 @@ function work(tokens: Tokenstore) {
         ended.push({ id: one.id, key: one.key, at: Date.now(), confirmed: replicas > 0 })
       }
     } else if (what === 2) {
-      one.unsure = true
-      const token = await tokens.set(one.id, { n: one.n + 1 }, { replicas })
+      const { n, late } = one
+      Object.assign(one, { unsure: true, late: repeats ? Math.min(late, n + 1) : late })
+      const token = await tokens.set(one.id, { n: n + 1 }, { replicas })
       // Null is the answer for a token that the failover lost; checked in the end.
-      if (token) Object.assign(one, { n: one.n + 1, written: Date.now(), unsure: false })
+      if (token) Object.assign(one, { n: n + 1, written: Date.now(), unsure: false, late })
     } else {
       const token = await tokens.getKey(one.key)
       if (token && (token.id !== one.id || token.owner_id !== one.owner_id)) wrong.push('getKey: another token')
@@ -78,14 +81,14 @@ function work(tokens: Tokenstore) {
  */
 async function failOver(
   title: string,
-  tokens: Tokenstore,
+  config: Config,
   patience: (ms: number) => Promise<void>,
   takeAway: () => unknown,
   elect: () => Promise<unknown>,
   look: () => Promise<string[]>,
   notice = 500
 ): Promise<void> {
-  const { running, kept, ended, wrong } = work(tokens)
+  const { running, kept, ended, wrong } = work(store({ ...config, timeout: TIMEOUT }), config.redis instanceof Cluster)
   const plain = Array.from({ length: CALLERS }, (_, caller) => caller).filter((caller) => !confirms(caller))
   let killed: number
   let elected: number
@@ -99,29 +102,31 @@ async function failOver(
     elected = Date.now()
     await patience(PATIENCE)
     // Everybody is served again, without any help.
-    await until(() => plain.every((caller) => running.answeredAfter(elected + notice, caller) !== undefined))
+    await until(() => plain.every((caller) => running.answeredAfter(elected + notice, caller) !== undefined), 30_000)
     await sleep(2000)
   } finally {
     await running.stop()
   }
-  const plainErrors = running.errors.filter(({ caller }) => !confirms(caller))
+  const told = running.errors.filter(({ stalled }) => !stalled)
+  const plainErrors = told.filter(({ caller }) => !confirms(caller))
   const lastSent = Math.max(killed, ...plainErrors.map(({ sent }) => sent))
 
   expect(untyped(running).slice(0, 3)).toEqual([])
   expect(wrong).toEqual([])
-  for (const { at } of running.errors) expect(at).toBeGreaterThanOrEqual(killed)
+  for (const { at } of told) expect(at).toBeGreaterThanOrEqual(killed)
   expect(lastSent).toBeLessThanOrEqual(elected + notice)
 
+  const tokens = store(config)
   let lost = 0
   let older = 0
-  for (const { key, id, n, written, unsure } of kept.values()) {
+  for (const { key, id, n, written, unsure, late } of kept.values()) {
     const token = await tokens.getKey(key)
     const settled = written < killed - REPLICATED_MS || written > elected
     if (token === null) lost++
     else if (Number(token.attrs.n) < n) older++
     if (!settled) continue
     expect(token).toMatchObject({ id })
-    expect(Number(token!.attrs.n)).toBeGreaterThanOrEqual(n)
+    expect(Number(token!.attrs.n)).toBeGreaterThanOrEqual(Math.min(n, late))
     expect(Number(token!.attrs.n)).toBeLessThanOrEqual(unsure ? n + 1 : n)
   }
   let alive = 0
@@ -136,7 +141,7 @@ async function failOver(
   report(title, {
     calls: running.calls,
     errors: plainErrors.length,
-    'errors of those who ask for replicas': running.errors.length - plainErrors.length,
+    'errors of those who ask for replicas': told.length - plainErrors.length,
     'outage s': (Math.max(...plain.map((caller) => running.answeredAfter(killed + 50, caller)!)) - killed) / 1000,
     'until the election s': (elected - killed) / 1000,
     'last call that failed, sent after s': (lastSent - killed) / 1000,
@@ -163,14 +168,14 @@ describe('in a cluster', () => {
     'a master that is lost under load costs typed errors until the election, and nothing else: %s',
     async (name, makePrefix, hangs) => {
       const prefix = makePrefix()
-      const tokens = store({ redis: clusterClient(cluster()), prefix, timeout: TIMEOUT })
+      const config = { redis: clusterClient(cluster()), prefix }
       const slot = await cluster().nodes[0]!.redis.cluster('KEYSLOT', prefix)
       const victim = await cluster().ownerOf(prefix.includes('{') ? slot : 0)
       const others = cluster().nodes.filter((node) => node !== victim)
       try {
         await failOver(
           `failover in a cluster, ${name}`,
-          tokens,
+          config,
           (ms) => cluster().patience(ms),
           () => (hangs ? victim.pause() : victim.kill()),
           () => until(async () => (await cluster().masters()).length === 3 && (await allOk(others)), 20_000),
@@ -179,6 +184,7 @@ describe('in a cluster', () => {
         )
 
         // A script cache is not replicated: what a client believes to be there is sent again.
+        const tokens = store(config)
         const masters = await cluster().masters()
         const count = (): Promise<number[]> =>
           Promise.all(Array.from({ length: 50 }, (_, i) => tokens.count(`user-${i}`)))
@@ -206,7 +212,7 @@ describe('under Sentinel', () => {
   let group: SentinelGroup | undefined
   beforeAll(async () => {
     group = await startSentinels()
-  }, 60_000)
+  }, 180_000)
   afterAll(async () => group?.stop())
 
   test.each([
@@ -216,8 +222,7 @@ describe('under Sentinel', () => {
     'a master that is lost under load costs typed errors until the election, and nothing else: %s',
     async (name, hangs) => {
       const prefix = freshPrefix()
-      const redis: RedisOptions = group!.options
-      const tokens = store({ redis, prefix, timeout: TIMEOUT })
+      const config = { redis: group!.options, prefix }
       const victim = await group!.master()
       const second = async (): Promise<Node> => {
         let master = await group!.master()
@@ -227,13 +232,14 @@ describe('under Sentinel', () => {
       try {
         await failOver(
           `failover under Sentinel, ${name}`,
-          tokens,
+          config,
           (ms) => group!.patience(ms),
           () => (hangs ? victim.pause() : victim.kill()),
           second,
           async () => audit((await second()).redis, prefix),
           hangs ? HUNG : undefined
         )
+        const tokens = store(config)
         const master = await second()
         await tokens.count('ann')
         await master.redis.script('FLUSH')
@@ -247,7 +253,8 @@ describe('under Sentinel', () => {
         }
         await group!.rejoin(victim)
       }
-      expect(await tokens.reset()).toBeGreaterThan(0)
-    }
+      expect(await store(config).reset()).toBeGreaterThan(0)
+    },
+    180_000
   )
 })

@@ -59,16 +59,26 @@ export interface Load {
   calls: number
   /** Milliseconds of the longest call. */
   longest: number
-  errors: { caller: number; sent: number; at: number; error: Error }[]
+  /** `stalled`: this process stood still meanwhile, as it does with its machine, so that time alone may have failed it. */
+  errors: { caller: number; sent: number; at: number; error: Error; stalled: boolean }[]
   /** When the first call was answered that was sent after this time, by anybody or by one of the callers. */
   answeredAfter(time: number, by?: number): number | undefined
   stop(): Promise<void>
 }
 
+const TICK_MS = 50
+const STALL_MS = 500
+
 /** Callers, each of which makes one call after the other until they are stopped. */
 export function load(callers: number, call: (caller: number, rng: () => number) => Promise<void>): Load {
   const answers: { caller: number; sent: number; answered: number }[] = []
   let running = true
+  let ticked = Date.now()
+  let wentOn = 0
+  const clock = setInterval(() => {
+    if (Date.now() - ticked > STALL_MS) wentOn = Date.now()
+    ticked = Date.now()
+  }, TICK_MS)
   const state: Load = {
     calls: 0,
     longest: 0,
@@ -78,6 +88,7 @@ export function load(callers: number, call: (caller: number, rng: () => number) 
     stop: async () => {
       running = false
       await Promise.all(all)
+      clearInterval(clock)
     }
   }
   const one = async (caller: number): Promise<void> => {
@@ -87,7 +98,7 @@ export function load(callers: number, call: (caller: number, rng: () => number) 
         await call(caller, rng)
         answers.push({ caller, sent, answered: Date.now() })
       } catch (error) {
-        state.errors.push({ caller, sent, at: Date.now(), error: error as Error })
+        state.errors.push({ caller, sent, at: Date.now(), error: error as Error, stalled: sent <= wentOn })
         await sleep(5)
       }
       state.calls++
