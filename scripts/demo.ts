@@ -45,15 +45,15 @@ async function main(): Promise<void> {
     say('A new password ends every session but a fresh one:', await tokens.delOwner('ann'))
     const fresh = await tokens.add({ owner_id: 'ann', attrs: { device: 'phone' } })
 
-    const left: string[] = []
+    const left = new Set<string>() // SCAN may name one twice
     for await (const names of redis.scanStream({ match: `${PREFIX}:*` }) as AsyncIterable<string[]>) {
       for (const name of names) {
-        left.push(
+        left.add(
           `${name.replace(fresh.key, '<its key>')}  (${await redis.type(name)}, ends in ${await redis.ttl(name)} s)`
         )
       }
     }
-    say('All that is left in Redis, one token under three names and the name of the last code:', ...left.sort())
+    say('All that is left in Redis, one token under three names and the name of the last code:', ...[...left].sort())
     say('reset() removes it:', await tokens.reset())
   } finally {
     await tokens.quit()

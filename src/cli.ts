@@ -76,7 +76,12 @@ function open(): { redis: Redis | Cluster; db: string } {
   }
   if (!values.cluster) return { redis: new Redis(options), db }
   const startup = [{ host: options.host, port: options.port }]
-  const redis = new Cluster(startup, { redisOptions: options, lazyConnect: true, clusterRetryStrategy: () => null })
+  const redis = new Cluster(startup, {
+    redisOptions: options,
+    lazyConnect: true,
+    clusterRetryStrategy: () => null,
+    slotsRefreshTimeout: 10_000 // as long as ioredis gives a connection; by itself it waits 1 s here, once
+  })
   return { redis, db }
 }
 
