@@ -23,6 +23,7 @@ module.exports = {
   modulePathIgnorePatterns: ['<rootDir>/dist/'],
   globalSetup: '<rootDir>/test/support/setup.ts',
   globalTeardown: '<rootDir>/test/support/teardown.ts',
-  testTimeout: 60_000,
+  // Only ends what hangs.
+  testTimeout: 180_000,
   maxWorkers: 2
 }

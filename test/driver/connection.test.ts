@@ -108,8 +108,11 @@ function everyCall(tokens: Tokenstore): Record<string, () => Promise<unknown>> {
   }
 }
 
+// What is sent later than the first by more than 100 ms, on a slow machine, is still waiting when the connection is given up.
+const UNANSWERED = /no answer from Redis within 300 ms|the connection was lost before Redis answered/
+
 /** All calls at once reject in time, and not with null or the like. */
-async function allUnavailable(tokens: Tokenstore, says: string, ms = 1000): Promise<void> {
+async function allUnavailable(tokens: Tokenstore, says: string | RegExp, ms = 1000): Promise<void> {
   const calls = everyCall(tokens)
   const outcomes = await within(
     ms,
@@ -126,7 +129,7 @@ async function allUnavailable(tokens: Tokenstore, says: string, ms = 1000): Prom
     expect(error).toBeInstanceOf(UnavailableError)
     expect(error).toBeInstanceOf(TokenstoreError)
     expect(error).toMatchObject({ name: 'UnavailableError', code: 'TSUNAVAILABLE' })
-    expect(error.message).toContain(says)
+    expect(error.message).toMatch(says)
   }
 }
 
@@ -226,13 +229,14 @@ describe('the process', () => {
         for (const result of results) codes.add(result.status === 'fulfilled' ? 'fine' : result.reason.code)
         const fine = results.at(-1).status === 'fulfilled'
         there ||= fine
+        if (there && gone === 0) shared.set('there', '').catch(() => {})
         if (there && !fine) gone++
       }
       for (const tokens of stores) await tokens.quit()
       shared.disconnect()
       console.log([...codes].sort().join())`)
     const admin = own(port)
-    await until(async () => (await admin.info('commandstats')).includes('cmdstat_eval'), 30_000)
+    await until(async () => (await admin.exists('there')) === 1, 30_000)
     await stop()
     const { stdout, stderr, code } = await running
     expect(stderr).toBe('')
@@ -334,7 +338,7 @@ describe('a call rejects within the timeout', () => {
     process.kill(pid, 'SIGSTOP')
     closers.push(() => process.kill(pid, 'SIGCONT'))
     await Promise.all([
-      allUnavailable(ready, 'no answer from Redis within 300 ms'),
+      allUnavailable(ready, UNANSWERED),
       allUnavailable(shared, 'no answer from Redis within 300 ms'),
       allUnavailable(open({ redis: { port } }), 'no connection to Redis within 300 ms')
     ])
@@ -395,7 +399,7 @@ describe('a call rejects within the timeout', () => {
     const tokens = open({ redis: { port, retryStrategy: () => 20 }, timeout: how === 'lost' ? 20_000 : 300 })
     await answerOf(() => tokens.count('user-7'))
     process.kill(pid, 'SIGSTOP')
-    const unanswered = how === 'lost' ? allUnavailable(tokens, '', 10_000) : allUnavailable(tokens, 'no answer')
+    const unanswered = how === 'lost' ? allUnavailable(tokens, '', 10_000) : allUnavailable(tokens, UNANSWERED)
     await sleep(20)
     if (how === 'lost') await stop()
     else closers.push(() => process.kill(pid, 'SIGCONT'))

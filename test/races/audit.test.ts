@@ -96,4 +96,4 @@ test('8 processes on overlapping tokens for 20 s, some killed in the middle, lea
     running = false
     for (const { child } of workers) child.kill('SIGKILL')
   }
-}, 180_000)
+})

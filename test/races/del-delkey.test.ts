@@ -12,7 +12,7 @@ type End = (i: number, token: Token) => Promise<number | boolean>
 function roundsOf(adder: Tokens, end: End, wins = new Array<number>(ENDERS).fill(0)) {
   const race = races(4)
   return async (round: number): Promise<void> => {
-    const token = await adder.add({ owner_id: `user-${round}`, ...(round % 2 ? { ttl: 60 } : {}) })
+    const token = await adder.add({ owner_id: `user-${round}`, ...(round % 2 ? { ttl: 600 } : {}) })
     const results = values(await race(wins.map((_, i) => () => end(i, token)))).map(Number)
     expect(results.reduce((sum, ended) => sum + ended)).toBe(1)
     wins[results.indexOf(1)]!++

@@ -20,7 +20,7 @@ function roundsOf(
     const owner_id = `user-${round}`
     left.push(owner_id)
     const except = round % 2 ? undefined : (await first!.add({ owner_id })).id
-    const lifetime = [{}, { ttl: 60 }, { idle: 60 }][round % 3]
+    const lifetime = [{}, { ttl: 600 }, { idle: 600 }][round % 3]
     await first!.add({ owner_id, ...lifetime })
     const keys: string[] = []
     const counts = values(

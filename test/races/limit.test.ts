@@ -6,7 +6,7 @@ closeAfterAll()
 
 const N = 6
 const LIMIT = 3
-const lifetimes = [{}, { ttl: 60 }, { idle: 60 }, { ttl: 50, idle: 40 }]
+const lifetimes = [{}, { ttl: 600 }, { idle: 600 }, { ttl: 500, idle: 400 }]
 
 type Add = (i: number, token: { owner_id: string; ttl?: number; idle?: number }) => Promise<unknown>
 

@@ -6,7 +6,7 @@ import { breaks, connected, contenders, races, rounds, values, type Tokens } fro
 closeAfterAll()
 
 const LISTS = 4
-const lifetimes = [{}, { ttl: 60 }, { idle: 60 }]
+const lifetimes = [{}, { ttl: 600 }, { idle: 600 }]
 
 type List = (i: number, owner_id: string) => Promise<{ id: string }[]>
 
@@ -77,7 +77,7 @@ describe('list and count beside rotates', () => {
       const results = values(
         await race<{ id: string }[] | number | null>([
           ...rotators.flatMap((tokens, i) => [
-            () => tokens.rotate(ids[i % TOKENS]!, round % 2 ? { grace: 30 } : {}).then(() => null),
+            () => tokens.rotate(ids[i % TOKENS]!, round % 2 ? { grace: 300 } : {}).then(() => null),
             () => tokens.rotate(ids[(i + 1) % TOKENS]!).then(() => null)
           ]),
           ...Array.from({ length: LISTS }, (_, i) => () => list(i, owner_id)),

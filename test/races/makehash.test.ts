@@ -26,7 +26,7 @@ function roundsOf(looker: Tokens, prefix: string, make: Make, wins: number[] = [
 test('of many hashes made at once under one name exactly one is left', async () => {
   const { prefix, stores } = await contenders(N)
   const wins = new Array<number>(N).fill(0)
-  const make: Make = (i, value, replaces) => stores[i]!.makeHash(value, { ttl: 60, replaces })
+  const make: Make = (i, value, replaces) => stores[i]!.makeHash(value, { ttl: 600, replaces })
   await rounds(roundsOf(stores[0]!, prefix, make, wins), { seen: wins })
   expect(Math.min(...wins)).toBeGreaterThan(0)
   expect(Object.keys(await keyspace(client(), prefix))).toHaveLength(2 * NAMES)
@@ -38,7 +38,7 @@ test('a hash that is taken is never given twice', async () => {
   const race = races(19)
   const made = new Map<string, string>()
   const run = async (round: number): Promise<void> => {
-    const hashes = values(await race(stores.map((tokens, i) => () => tokens.makeHash(`${round}/${i}`, 60))))
+    const hashes = values(await race(stores.map((tokens, i) => () => tokens.makeHash(`${round}/${i}`, 600))))
     for (const [i, hash] of hashes.entries()) {
       expect(made.has(hash)).toBe(false)
       made.set(hash, `${round}/${i}`)

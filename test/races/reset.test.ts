@@ -21,12 +21,12 @@ beforeAll(async () => {
 afterAll(() => server.stop())
 
 async function fill(tokens: Tokens): Promise<Token[]> {
-  const lifetimes = [{}, { ttl: 60 }, { idle: 60 }]
+  const lifetimes = [{}, { ttl: 600 }, { idle: 600 }]
   const added: Token[] = await Promise.all(
     Array.from({ length: TOKENS }, (_, i) => tokens.add({ owner_id: `user-${i % 2}`, ...lifetimes[i % 3] }))
   )
   const [rotated] = await Promise.all([
-    tokens.rotate(added[1]!.id, { grace: 30 }),
+    tokens.rotate(added[1]!.id, { grace: 300 }),
     tokens.makeHash(1),
     tokens.makeHash(2, { replaces: 'name' })
   ])
@@ -114,7 +114,7 @@ test('while a reset runs every other call sees each token whole or not at all', 
   }
   await Promise.all(Array.from({ length: LANES }, lane))
   expect(Math.min(seen.whole, seen.gone, seen.between)).toBeGreaterThan(0)
-}, 180_000)
+})
 
 test('in two calls, a token is seen in part', async () => {
   const redis = client({}, server.url)

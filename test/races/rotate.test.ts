@@ -5,7 +5,7 @@ import { breaks, connected, contenders, races, rounds, values, type Tokens } fro
 closeAfterAll()
 
 const N = 6
-const lifetimes = [{}, { ttl: 60 }, { idle: 60 }, { ttl: 60, idle: 50 }]
+const lifetimes = [{}, { ttl: 600 }, { idle: 600 }, { ttl: 600, idle: 500 }]
 
 type Rotate = (i: number, token: Token) => Promise<Token | null>
 
@@ -53,7 +53,7 @@ test('within a grace every key that was ever answered reads the token', async ()
   const ends: string[] = []
   const run = async (round: number): Promise<void> => {
     const token = await stores[0]!.add({ owner_id: 'user-7', attrs: { round }, ...lifetimes[round % 4] })
-    const rotated = values(await race(stores.map((tokens) => () => tokens.rotate(token.id, { grace: 30 }))))
+    const rotated = values(await race(stores.map((tokens) => () => tokens.rotate(token.id, { grace: 300 }))))
     const keys = [token.key, ...rotated.map((answer) => answer!.key)]
     const current = await stores[0]!.set(token.id, { round, seen: true })
     const opened = await Promise.all(keys.map((key) => stores[0]!.getKey(key, { touch: false })))

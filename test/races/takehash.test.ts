@@ -12,7 +12,7 @@ function roundsOf(
 ): (round: number) => Promise<void> {
   const race = races(16)
   return async (round) => {
-    const hash = await maker.makeHash({ round }, 60)
+    const hash = await maker.makeHash({ round }, 600)
     const taken = values(await race(Array.from({ length: N }, (_, i) => () => take(i, hash))))
     expect(taken.filter((value) => value !== null)).toEqual([{ round }])
     wins[taken.findIndex((value) => value !== null)]!++
@@ -36,7 +36,7 @@ test('a look takes nothing; of takers and deleters exactly one has the hash', as
   const race = races(17)
   const seen = { looked: 0, taken: 0, deleted: 0 }
   const run = async (round: number): Promise<void> => {
-    const hash = await stores[0]!.makeHash(round, 60)
+    const hash = await stores[0]!.makeHash(round, 600)
     const calls = [
       ...stores.slice(0, 2).map((tokens) => (): Promise<unknown> => tokens.getHash(hash)),
       ...stores.slice(2, 4).map((tokens) => (): Promise<unknown> => tokens.takeHash(hash)),
