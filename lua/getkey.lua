@@ -61,10 +61,10 @@ if misses[1] and redis.call('EXISTS', unpack(misses)) > 0 then return stray() en
 
 local time = idlers[1] and redis.call('TIME')
 local now = time and time[1] * 1000 + math.floor(time[2] / 1000)
-for _, idler in ipairs(idlers) do -- at most one a key
+for _, idler in ipairs(idlers) do -- at most one a key; a token that ends in this ms may have lost its owner set
   local i, head, idle, every, ends_at = unpack(idler, 1, 5)
   local ends = math.min(now + idle, ends_at or math.huge)
-  local token = ends - reply[2 * i] >= every and cjson.decode(head .. '}')
+  local token = reply[2 * i] > now and ends - reply[2 * i] >= every and cjson.decode(head .. '}')
   local id_name = token and root .. ':id:' .. token.id
   if token and names[i] ~= root .. ':key:' .. (redis.call('MGET', id_name)[1] or '') then token = nil end -- id evicted
   local owner_set = token and root .. ':tokens:' .. token.owner_id

@@ -61,8 +61,8 @@ local plain = record:sub(1, attrs_at - 1):gsub(',"graced":{.*}$', '') -- the las
 local list = graced[1] and ',"graced":{' .. table.concat(graced, ',') .. '}' or ''
 record = plain .. list .. record:sub(attrs_at)
 
-redis.call('SET', new_name, record)
-if head.expires_at then redis.call('PEXPIREAT', new_name, head.expires_at) end
+if head.expires_at then redis.call('SET', new_name, record, 'PXAT', head.expires_at)
+else redis.call('SET', new_name, record) end
 redis.call('SET', id_name, newkey, 'KEEPTTL')
 if grace then
   local alias = ('{"id":"%s","grace":%.0f}'):format(id, till)

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Token } from '../../src/main'
-import { audit, client, closeAfterAll, keyspace, names } from '../support'
+import { scripts } from '../../src/scripts'
+import { audit, client, closeAfterAll, keyspace, names, timeOf } from '../support'
 import { breaks, connected, contenders, races, ROUNDS, values, type Tokens } from './race'
 
 closeAfterAll()
@@ -99,6 +100,29 @@ test('in two calls, a use revives a token', async () => {
     const token = await stores[0]!.add({ owner_id: 'user-7' })
     await run({ token, old: token.key, round })
   })
+})
+
+test('a use in the last millisecond of a token leaves none that is alive but unlisted', async () => {
+  const { prefix, stores } = await contenders(1, { ...idle, idle: 0.02 })
+  const [tokens] = stores
+  const redis = client()
+  // A name whose TTL is set to the current millisecond is deleted at once: so del does with the owner set, when the last
+  // to end of what is left of it ends now. The record may still be read.
+  for (let round = 0, met = 0; met < 20; round++) {
+    const owner_id = `user-${round}`
+    const { key, expires_at } = await tokens!.add({ owner_id })
+    const { id } = await tokens!.add({ owner_id, idle: null })
+    while ((await timeOf(redis)) < expires_at!);
+    const replies = await redis
+      .multi()
+      .eval(scripts.del.lua, 1, prefix, id)
+      .eval(scripts.getkey.lua, 1, prefix, 'TOUCH', key)
+      .eval(scripts.list.lua, 1, prefix, owner_id)
+      .exec()
+    const [, [record, ends], [, ...listed]] = replies!.map(([, reply]) => reply) as [number, unknown[], unknown[]]
+    if (record !== null) met++
+    expect(Number(ends) > expires_at! && listed.length === 0).toBe(false)
+  }
 })
 
 test('uses beside rotates move the end of the one token there is', async () => {
