@@ -171,7 +171,10 @@ export async function startCluster(): Promise<RedisCluster> {
       await until(async () => {
         const states = await Promise.all(nodes.map(({ redis }) => redis.cluster('INFO')))
         if (!states.every((state) => state.includes('cluster_state:ok'))) return false
-        if ((await views()).some((view) => /fail|handshake|noaddr/.test(view))) return false
+        // In the eyes of each: one that has not heard of a replica's master yet takes it for a master itself.
+        const sound = (view: string): boolean =>
+          !/fail|handshake|noaddr/.test(view) && view.match(/\bmaster\b/g)?.length === MASTERS
+        if (!(await views()).every(sound)) return false
         const all = await masters()
         const replicas = await Promise.all(nodes.filter((node) => !all.includes(node)).map(info))
         return (
