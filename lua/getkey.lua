@@ -61,15 +61,15 @@ if misses[1] and redis.call('EXISTS', unpack(misses)) > 0 then return stray() en
 
 local time = idlers[1] and redis.call('TIME')
 local now = time and time[1] * 1000 + math.floor(time[2] / 1000)
-for _, idler in ipairs(idlers) do -- at most one a key; a token that ends in this ms may have lost its owner set
+for _, idler in ipairs(idlers) do -- at most one a key
   local i, head, idle, every, ends_at = unpack(idler, 1, 5)
   local ends = math.min(now + idle, ends_at or math.huge)
-  local token = reply[2 * i] > now and ends - reply[2 * i] >= every and cjson.decode(head .. '}')
-  local id_name = token and root .. ':id:' .. token.id
-  if token and names[i] ~= root .. ':key:' .. (redis.call('MGET', id_name)[1] or '') then token = nil end -- id evicted
-  local owner_set = token and root .. ':tokens:' .. token.owner_id
+  local token = ends - reply[2 * i] >= every and cjson.decode(head .. '}')
+  local id_name, owner_set = token and root .. ':id:' .. token.id, token and root .. ':tokens:' .. token.owner_id
+  local own = token and names[i] == root .. ':key:' .. (redis.call('MGET', id_name)[1] or '') -- else its id was evicted
+  local listed = own and type(redis.pcall('ZSCORE', owner_set, token.id)) == 'string' -- else it would live on unlisted
   -- A use that Redis refuses to note, at maxmemory or on a replica, is answered all the same.
-  if token and type(redis.pcall('ZADD', owner_set, 'XX', ends, token.id)) == 'number' then
+  if listed and type(redis.pcall('ZADD', owner_set, 'XX', ends, token.id)) == 'number' then
     local record = reply[2 * i - 1]:gsub(',"expires_at":%d+', (',"expires_at":%.0f'):format(ends), 1)
     redis.call('SET', names[i], record, 'PXAT', ends)
     redis.call('PEXPIREAT', id_name, ends)

@@ -172,7 +172,7 @@ export class Model {
     if (!token) return null
     if (touch && token.idle !== undefined) {
       const ends = Math.min(at.now + token.idle, token.ends_at ?? Infinity)
-      if (token.ends > at.now && ends - token.ends >= token.every!) token.ends = ends
+      if (ends - token.ends >= token.every!) token.ends = ends
     }
     return { ...this.#token(token), key }
   }
