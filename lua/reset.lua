@@ -85,7 +85,7 @@ function end_.tokens(owner_id) -- many tokens at once, those with a grace one by
     if own and not record:find(',"graced":{', 57, true) then
       ended[#ended + 1], ended[#ended + 2] = key_names[i], id_names[i]
       tokens = tokens + 1
-    else
+    elseif own or not record or record:sub(8, 43) ~= id then -- another owner's by now is not named here
       end_.id(id)
     end
   end

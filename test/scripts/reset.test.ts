@@ -90,6 +90,19 @@ describe('a token goes whole, by any of its names', () => {
     expectState(await root.state(), without(before, root, [1, 2, 3]))
   })
 
+  test('but one that ended, and was issued again to another owner', async () => {
+    const root = new Root(redis)
+    await root.issue(1)
+    await root.issue(2, 'o', '{}', 'TTL', HOUR)
+    await root.later(HOUR + 1)
+    const again = await root.issue(2, 'p')
+    expect(await root.run('reset', 'tokens:o')).toEqual([1, 0, 0])
+    expect(await root.run('list', 'p')).toEqual(['', again.key, again.record, 0])
+    expect(Object.keys(await root.state())).toEqual(
+      [`id:${id(2)}`, `key:${key(2)}`, 'tokens:p'].map((rest) => `${root.name}:${rest}`)
+    )
+  })
+
   test('several names of one token, and of several', async () => {
     const root = await filled()
     const before = await root.state()
