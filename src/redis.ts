@@ -305,6 +305,8 @@ const prompt = (timeout: number): RedisOptions => ({
 function open(redis: RedisOptions | string, timeout: number): Redis {
   const options: RedisOptions = {
     ...prompt(timeout),
+    // The pauses of ioredis 6 grow to 5 s, so that calls go on failing, each after its timeout, when Redis is long back.
+    retryStrategy: (times) => Math.min(2 ** (times - 1) * 50, 500) + Math.random() * 200,
     // A master that has become a replica keeps its connections too.
     reconnectOnError: ({ message }) => message.startsWith('READONLY')
   }

@@ -467,6 +467,19 @@ describe('what was not sent in time', () => {
   })
 })
 
+test('a connection that cannot be had is tried again twice a second or so, however long it is missing', async () => {
+  let attempts = 0
+  const refusing = createServer((socket) => {
+    attempts++
+    socket.destroy()
+  }).listen(0, '127.0.0.1')
+  await once(refusing, 'listening')
+  closers.push(() => refusing.close())
+  open({ redis: { port: (refusing.address() as AddressInfo).port } })
+  // By ioredis alone it would take over half a minute.
+  await until(async () => attempts >= 14, 15_000)
+})
+
 describe('the same store works again', () => {
   test.each([
     ['its own connection', (port: number) => ({ port, retryStrategy: () => 20 })],
