@@ -42,6 +42,8 @@ interface Group {
   master: Node
   replicas: Node[]
   links: Link[]
+  /** For how many ms at least what the master does is under way to the replicas. */
+  lag: number
 }
 
 /** A master and two replicas, at least so many ms away, and one of them further. */
@@ -53,7 +55,7 @@ async function group(rng: () => number, lag = 3): Promise<Group> {
   const synced = async ({ redis }: Node): Promise<boolean> =>
     (await redis.info('replication')).includes('link_status:up')
   await until(async () => (await Promise.all(replicas.map(synced))).every(Boolean))
-  return { master, replicas, links }
+  return { master, replicas, links, lag }
 }
 
 const stopAll = async ({ master, replicas, links }: Group): Promise<void> => {
@@ -71,7 +73,12 @@ interface Answered {
 }
 
 /** Issues and ends tokens in every way until the master is gone. */
-async function workUntilKilled({ master }: Group, prefix: string, replicas: number, after: number): Promise<Answered> {
+async function workUntilKilled(
+  { master, lag }: Group,
+  prefix: string,
+  replicas: number,
+  after: number
+): Promise<Answered> {
   const answered: Answered = { revoked: [], taken: [], issued: [], unconfirmed: 0 }
   let running = true
   const caller = async (n: number): Promise<void> => {
@@ -111,7 +118,8 @@ async function workUntilKilled({ master }: Group, prefix: string, replicas: numb
   const all = Promise.all(Array.from({ length: CALLERS }, (_, n) => caller(n)))
   // By the work done, so that a busy machine does not kill before there is any.
   await until(() => answered.revoked.length >= after)
-  await sleep(after % 7)
+  // And for so long that the replicas have some of it.
+  await sleep(lag + (after % 20))
   process.kill(master.pid, 'SIGKILL')
   running = false
   await all
