@@ -8,6 +8,14 @@ const N = 6
 const keyOf = (round: number): string => String(round).padStart(24, 'k')
 const idOf = (round: number): string => `01900000-0000-7000-8000-${String(round).padStart(12, '0')}`
 
+/** The one that won; all others were told that the key or the id is taken. */
+function winnerOf<T>(results: (T | Error)[]): T {
+  const winners = results.filter((result) => !isError(result))
+  expect(winners).toHaveLength(1)
+  expect(results.filter((result) => result instanceof KeyTakenError)).toHaveLength(N - 1)
+  return winners[0] as T
+}
+
 type Add = (i: number, key: string, round: number) => Promise<Token>
 
 function addsOf(looker: Tokens, add: Add, wins: number[] = []): (round: number) => Promise<void> {
@@ -15,11 +23,9 @@ function addsOf(looker: Tokens, add: Add, wins: number[] = []): (round: number) 
   return async (round) => {
     const key = keyOf(round)
     const results = await race(Array.from({ length: N }, (_, i) => () => add(i, key, round)))
-    const winners = results.filter((result) => !isError(result))
-    expect(winners).toHaveLength(1)
-    expect(results.filter((result) => result instanceof KeyTakenError)).toHaveLength(N - 1)
-    expect(await looker.getKey(key)).toEqual(winners[0])
-    wins[results.indexOf(winners[0]!)]!++
+    const winner = winnerOf(results)
+    expect(await looker.getKey(key)).toEqual(winner)
+    wins[results.indexOf(winner)]!++
   }
 }
 
@@ -71,12 +77,11 @@ function restoresOf(looker: Tokens, restore: Restore, wins: number[] = []): (rou
     const id = idOf(round)
     const keys = Array.from({ length: N }, (_, i) => `${i}${keyOf(round).slice(1)}`)
     const results = await race(keys.map((key, i) => () => restore(i, id, key)))
-    const winners = results.filter((result) => !isError(result))
-    expect(winners).toEqual([await looker.get(id)])
-    expect(results.filter((result) => result instanceof KeyTakenError)).toHaveLength(N - 1)
+    const winner = winnerOf(results)
+    expect(await looker.get(id)).toEqual(winner)
     const opened = await Promise.all(keys.map((key) => looker.getKey(key)))
-    expect(opened.filter((found) => found !== null)).toEqual(winners)
-    wins[results.indexOf(winners[0])]!++
+    expect(opened.filter((found) => found !== null)).toEqual([winner])
+    wins[results.indexOf(winner)]!++
   }
 }
 

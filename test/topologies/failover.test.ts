@@ -34,7 +34,8 @@ interface Ended {
 }
 
 /** Whether a client may send a call again after its caller was told that it failed. */
-const repeats = ({ redis }: Config): boolean => redis instanceof Cluster && redis.options.retryDelayOnFailover !== 0
+const repeatsCalls = ({ redis }: Config): boolean =>
+  redis instanceof Cluster && redis.options.retryDelayOnFailover !== 0
 
 const confirms = (caller: number): boolean => caller % 5 === 0
 
@@ -91,7 +92,7 @@ async function failOver(
   look: () => Promise<string[]>,
   notice = 500
 ): Promise<void> {
-  const { running, kept, ended, wrong } = work(store({ ...config, timeout: TIMEOUT }), repeats(config))
+  const { running, kept, ended, wrong } = work(store({ ...config, timeout: TIMEOUT }), repeatsCalls(config))
   const plain = Array.from({ length: CALLERS }, (_, caller) => caller).filter((caller) => !confirms(caller))
   let killed: number
   let elected: number

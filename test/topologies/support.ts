@@ -57,7 +57,7 @@ export async function errorsAnswered(servers: { redis: Redis }[], code: string):
 /** What callers under load met. */
 export interface Load {
   calls: number
-  /** Milliseconds of the longest call. */
+  /** Milliseconds of the longest call, but for those during which this process stood still. */
   longest: number
   /** `stalled`: this process stood still meanwhile, as it does with its machine, so that time alone may have failed it. */
   errors: { caller: number; sent: number; at: number; error: Error; stalled: boolean }[]
@@ -102,7 +102,7 @@ export function load(callers: number, call: (caller: number, rng: () => number) 
         await sleep(5)
       }
       state.calls++
-      state.longest = Math.max(state.longest, Date.now() - sent)
+      if (sent > wentOn) state.longest = Math.max(state.longest, Date.now() - sent)
     }
   }
   const all = Array.from({ length: callers }, (_, caller) => one(caller))
