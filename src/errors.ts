@@ -5,7 +5,10 @@
 export class TokenstoreError extends Error {
   // Spelt out in each class, since a bundler may give the classes themselves other names.
   override readonly name: string = 'TokenstoreError'
-  /** A code of the error table in the README, or the first word of another error that Redis answered, e.g. `OOM`. */
+  /**
+   * A code of the error table in the README, or the first word of another error that Redis
+   * answered, e.g. `OOM`.
+   */
   readonly code: string
 
   constructor(code: string, message: string) {
@@ -14,7 +17,10 @@ export class TokenstoreError extends Error {
   }
 }
 
-/** `TSKEYTAKEN`: the key belongs to another token already, or the id to another key. Nothing was written. */
+/**
+ * `TSKEYTAKEN`: the key belongs to another token already, or the id to another key. Nothing
+ * was written.
+ */
 export class KeyTakenError extends TokenstoreError {
   override readonly name = 'KeyTakenError'
 }
@@ -30,15 +36,17 @@ export class ConflictError extends TokenstoreError {
 }
 
 /**
- * `TSUNAVAILABLE`: Redis could not be reached, was not able to serve, or did not answer within `timeout`.
- * A write that was under way may have happened or not; it has not happened by half.
+ * `TSUNAVAILABLE`: Redis could not be reached, was not able to serve, or did not answer
+ * within `timeout`. A write that was under way may have happened or not; it has not
+ * happened by half.
  */
 export class UnavailableError extends TokenstoreError {
   override readonly name = 'UnavailableError'
 }
 
 /**
- * `TSREPLICATION`: the write is done, but fewer replicas than `replicas` had it within `timeout`; a failover may undo it.
+ * `TSREPLICATION`: the write is done, but fewer replicas than `replicas` had it within
+ * `timeout`; a failover may undo it.
  */
 export class ReplicationError extends TokenstoreError {
   override readonly name = 'ReplicationError'
@@ -58,10 +66,20 @@ export function errorOf(code: string, message: string): TokenstoreError {
 }
 
 // Redis is there but cannot serve now: what these answer has not been executed.
-const NOT_NOW = new Set(['LOADING', 'BUSY', 'CLUSTERDOWN', 'MASTERDOWN', 'READONLY', 'TRYAGAIN', 'MOVED', 'ASK'])
+const NOT_NOW = new Set([
+  'LOADING',
+  'BUSY',
+  'CLUSTERDOWN',
+  'MASTERDOWN',
+  'READONLY',
+  'TRYAGAIN',
+  'MOVED',
+  'ASK'
+])
 
-// What Redis answers begins with a code, what ioredis says of the connection with a sentence. The classes of ioredis tell
-// nothing: a bundler renames them, and those of the caller's client may be another version's.
+// What Redis answers begins with a code, what ioredis says of the connection with a
+// sentence. The classes of ioredis tell nothing: a bundler renames them, and those of the
+// caller's client may be another version's.
 const ANSWER = /^([A-Z]{2,}) (.*)/s
 const LOST = /^Reached the max retries per request limit/
 
@@ -71,8 +89,8 @@ export function errorText(error: Error): string {
 }
 
 /**
- * Makes an error of ours of one of ioredis, which hangs the arguments of the failed call, keys among them, on its own.
- * Nothing of the original is kept but its text.
+ * Makes an error of ours of one of ioredis, which hangs the arguments of the failed call,
+ * keys among them, on its own. Nothing of the original is kept but its text.
  */
 export function fromRedis(operation: string, error: Error): TokenstoreError {
   const text = errorText(error)
@@ -82,5 +100,6 @@ export function fromRedis(operation: string, error: Error): TokenstoreError {
     return errorOf('TSUNAVAILABLE', `${operation}: ${why}`)
   }
   if (code.startsWith('TS')) return errorOf(code, rest)
+  if (code === 'WRONGTYPE') return errorOf('TSRECORD', `${operation}: a foreign record`)
   return errorOf(NOT_NOW.has(code) ? 'TSUNAVAILABLE' : code, `${operation}: Redis answered ${text}`)
 }
