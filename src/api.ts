@@ -1,6 +1,7 @@
+import type { Callback, WithCallbacks } from './callbacks'
 import * as check from './check'
-import { Store } from './tokenstore'
-import type { Callback, Config, Token } from './types'
+import { Store } from './store'
+import type { Config, Token } from './types'
 
 // What tokenstore 0.0.4 made: crypto.randomBytes(8) in hex.
 const HASH_SIZE = 16
@@ -8,8 +9,8 @@ const HASH_SIZE = 16
 type Done<T> = Callback<T>
 
 /**
- * The facade for code written against tokenstore 0.0.4: callbacks only, `setAttrs`, `false` for not found,
- * hashes of 16 characters, and the object given to `add` filled in.
+ * The facade for code written against tokenstore 0.0.4: callbacks only, `setAttrs`, `false`
+ * for not found, hashes of 16 characters, and the object given to `add` filled in.
  */
 export interface Api {
   /** Issues a token and fills in `key` and `id` of the object given, which is also the result. */
@@ -21,7 +22,10 @@ export interface Api {
   del(id: string, done: Done<boolean>): void
   delKey(key: string, done: Done<boolean>): void
   list(owner_id: string, done: Done<Token[]>): void
-  /** Numbers and booleans come back as strings, as they did; objects come back as objects, which they did not. */
+  /**
+   * Numbers and booleans come back as strings, as they did; objects come back as objects,
+   * which they did not.
+   */
   makeHash(value: unknown, done: Done<string>): void
   /** `ttl` in seconds. 0.0.4 took it and kept every hash for an hour. */
   makeHash(value: unknown, ttl: number, done: Done<string>): void
@@ -35,17 +39,28 @@ export interface Api {
 export function api(config: Config = {}): Api {
   check.plain('config', config)
   const { hashSize = HASH_SIZE } = config
-  const store = new Store<Record<string, unknown>, false>({ ...config, hashSize })
+  type Attrs = Record<string, unknown>
+  const store = new Store<Attrs, false>({
+    ...config,
+    hashSize
+  }) as unknown as WithCallbacks<Store<Attrs, false>>
   const orFalse =
     <T>(done: Done<T | false>) =>
     (error: Error | null, result?: T | null): void =>
       error ? done(error) : done(null, result ?? false)
-  const set: Api['set'] = (id, attrs, done) => store.set(id, attrs as Record<string, unknown>, orFalse(done))
+  const set: Api['set'] = (id, attrs, done) => store.set(id, attrs as Attrs, orFalse(done))
   return {
     add: (token, done) => {
-      const { owner_id, attrs, key } = Object(token) as typeof token // what is no object fails in the callback
-      const given = { owner_id, attrs: attrs as Record<string, unknown>, ...(key === undefined ? {} : { key }) }
-      store.add(given, (error, added) => (error ? done(error) : done(null, Object.assign(token, added))))
+      // What is no object fails in the callback.
+      const { owner_id, attrs, key } = Object(token) as typeof token
+      const given = {
+        owner_id,
+        attrs: attrs as Attrs,
+        ...(key === undefined ? {} : { key })
+      }
+      store.add(given, (error, added) =>
+        error ? done(error) : done(null, Object.assign(token, added))
+      )
     },
     getKey: (key, done) => store.getKey(key, orFalse(done)),
     get: (id, done) => store.get(id, orFalse(done)),

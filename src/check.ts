@@ -1,6 +1,6 @@
 /**
- * The checks of what callers give. Each throws a TypeError that names the argument and what was expected,
- * and never repeats the value: it may be a secret.
+ * The checks of what callers give. Each throws a TypeError that names the argument and what
+ * was expected, and never repeats the value: it may be a secret.
  */
 const MAX_MS = 9_999_999_999_999
 
@@ -9,7 +9,8 @@ export function fail(name: string, expected: string): never {
 }
 
 export function text(name: string, value: unknown): string {
-  if (typeof value !== 'string' || value === '' || !value.isWellFormed()) fail(name, 'a non-empty well-formed string')
+  if (typeof value !== 'string' || value === '' || !value.isWellFormed())
+    fail(name, 'a non-empty well-formed string')
   return value
 }
 
@@ -45,12 +46,18 @@ export function isPlain(value: unknown): value is object {
   return prototype === null || Object.getPrototypeOf(prototype) === null
 }
 
-/** A plain object: what a Map, a URL or a client of another library has to say would be found under no name of ours. */
+/**
+ * A plain object: what a Map, a URL or a client of another library has to say would be
+ * found under no name of ours.
+ */
 export function plain(name: string, value: unknown): asserts value is object {
   if (!isPlain(value)) fail(name, 'a plain object')
 }
 
-/** A plain object none of whose names is unknown: a misspelt `ttl` must not make a token that never ends. */
+/**
+ * A plain object none of whose names is unknown: a misspelt `ttl` must not make a token
+ * that never ends.
+ */
 export function object(name: string, value: unknown, known: readonly string[]): void {
   plain(name, value)
   if (Object.keys(value).some((key) => !known.includes(key)))
@@ -58,7 +65,11 @@ export function object(name: string, value: unknown, known: readonly string[]): 
 }
 
 /** An object of options, which may be absent. */
-export function options<T extends object>(name: string, value: unknown, known: readonly (keyof T & string)[]): T {
+export function options<T extends object>(
+  name: string,
+  value: unknown,
+  known: readonly (keyof T & string)[]
+): T {
   if (value === undefined) return {} as T
   object(name, value, known)
   return value as T
@@ -76,7 +87,10 @@ export function cursor(name: string, value: unknown): string {
   return value
 }
 
-/** A key or hash that a client presents: any text, since a stale or mangled one is not an error but finds nothing. */
+/**
+ * A key or hash that a client presents: any text, since a stale or mangled one is not an
+ * error but finds nothing.
+ */
 export function secret(name: string, value: unknown): string {
   if (typeof value !== 'string' || value === '') fail(name, 'a non-empty string')
   return value
@@ -86,13 +100,17 @@ export function secret(name: string, value: unknown): string {
 export function json(name: string, value: unknown): string {
   let result: string | undefined
   try {
-    // Most attrs are flat, and there is nothing in them to refuse: without a look at each part JSON.stringify is twice as fast.
+    // Most attrs are flat, and there is nothing in them to refuse: without a look at each
+    // part JSON.stringify is twice as fast.
     result = JSON.stringify(value, isFlat(value) ? undefined : refuseLost)
   } catch {
     // The text of the original names properties of the value.
   }
   if (result === undefined) {
-    fail(name, 'a value that JSON can carry: no functions, symbols, BigInts, cycles, or Maps and the like')
+    fail(
+      name,
+      'a value that JSON can carry: no functions, symbols, BigInts, cycles, or Maps and the like'
+    )
   }
   return result
 }
@@ -100,7 +118,9 @@ export function json(name: string, value: unknown): string {
 const FLAT = new Set(['string', 'number', 'boolean', 'undefined'])
 
 function isFlat(value: unknown): boolean {
-  return isPlain(value) && Object.values(value).every((part) => part === null || FLAT.has(typeof part))
+  return (
+    isPlain(value) && Object.values(value).every((part) => part === null || FLAT.has(typeof part))
+  )
 }
 
 function refuseLost(_key: string, part: unknown): unknown {
@@ -108,14 +128,19 @@ function refuseLost(_key: string, part: unknown): unknown {
   return part
 }
 
-/** Whether JSON takes an object for empty that is not: a Map, a Set, an Error, an instance with nothing but `#private` fields. */
+/**
+ * Whether JSON takes an object for empty that is not: a Map, a Set, an Error, an instance
+ * with nothing but `#private` fields.
+ */
 function isLost(part: unknown): boolean {
-  if (part === null || typeof part !== 'object' || Array.isArray(part) || isPlain(part)) return false
+  if (part === null || typeof part !== 'object' || Array.isArray(part) || isPlain(part))
+    return false
   return Object.keys(part).length === 0 && JSON.stringify(part) === '{}'
 }
 
 export function attrs(name: string, value: unknown): string {
-  const result = value !== null && typeof value === 'object' && !Array.isArray(value) ? json(name, value) : ''
+  const result =
+    value !== null && typeof value === 'object' && !Array.isArray(value) ? json(name, value) : ''
   if (!result.startsWith('{')) fail(name, 'a plain object')
   return result
 }

@@ -8,9 +8,12 @@ import { migrate } from './cli/migrate'
 const usage = `Usage: tokenstore load    [connection] [--json]
        tokenstore migrate [connection] [--prefix token] [--apply] [--no-hashes]
 
-load     loads the scripts and prints the name, SHA1 and arguments of each; --json prints the same as JSON
-migrate  brings the data of tokenstore 0.0.4 over, in place; it only says what it would do unless --apply is given
-         --no-hashes leaves hashes as they are: for a store in which programs of this version made some already
+load     loads the scripts and prints the name, SHA1 and arguments of each;
+         --json prints the same as JSON
+migrate  brings the data of tokenstore 0.0.4 over, in place; it only says what it
+         would do unless --apply is given
+         --no-hashes leaves hashes as they are: for a store in which programs of
+         this version made some already
 
 connection  --url redis://user:password@host:port/db (or rediss://), or the options of redis-cli:
             -h host, -p port, -s socket, --user name, -a password (or REDISCLI_AUTH), -n db,
@@ -60,15 +63,28 @@ function open(): { redis: Redis | Cluster; db: string } {
   if (!/^rediss?:\/\//.test(url)) fail('--url must begin with redis:// or rediss://')
   const { hostname, port, username, password, pathname, protocol } = new URL(url)
   const db = values.db ?? pathname.slice(1)
-  const tls = values.tls || protocol === 'rediss:' || [cacert, cert, key, sni].some((value) => value !== undefined)
-  const read = (file: string | undefined): Buffer | undefined => (file === undefined ? file : readFileSync(file))
+  const tls =
+    values.tls ||
+    protocol === 'rediss:' ||
+    [cacert, cert, key, sni].some((value) => value !== undefined)
+  const read = (file: string | undefined): Buffer | undefined =>
+    file === undefined ? file : readFileSync(file)
   const options: RedisOptions = {
     host: values.host ?? (hostname.replace(/^\[|\]$/g, '') || '127.0.0.1'),
     port: Number(values.port ?? (port || 6379)),
     username: values.user ?? (decodeURIComponent(username) || undefined),
     password: values.pass ?? (decodeURIComponent(password) || process.env.REDISCLI_AUTH),
     path: values.socket,
-    ...(tls ? { tls: { ca: read(cacert), cert: read(cert), key: read(key), servername: sni } } : {}),
+    ...(tls
+      ? {
+          tls: {
+            ca: read(cacert),
+            cert: read(cert),
+            key: read(key),
+            servername: sni
+          }
+        }
+      : {}),
     lazyConnect: true,
     enableReadyCheck: false, // it would ask for INFO
     maxRetriesPerRequest: 0,
@@ -80,7 +96,8 @@ function open(): { redis: Redis | Cluster; db: string } {
     redisOptions: options,
     lazyConnect: true,
     clusterRetryStrategy: () => null,
-    slotsRefreshTimeout: 10_000 // as long as ioredis gives a connection; by itself it waits 1 s here, once
+    // As long as ioredis gives a connection; by itself it waits 1 s here, once.
+    slotsRefreshTimeout: 10_000
   })
   return { redis, db }
 }
@@ -88,8 +105,10 @@ function open(): { redis: Redis | Cluster; db: string } {
 async function main(): Promise<void> {
   const [command, ...rest] = positionals
   if (values.help) return console.log(usage)
-  if ((command !== 'load' && command !== 'migrate') || rest.length > 0) fail(`load or migrate?\n${usage}`)
-  if (command === 'migrate' && values.cluster) fail('0.0.4 never ran on a cluster: there is nothing to migrate')
+  if ((command !== 'load' && command !== 'migrate') || rest.length > 0)
+    fail(`load or migrate?\n${usage}`)
+  if (command === 'migrate' && values.cluster)
+    fail('0.0.4 never ran on a cluster: there is nothing to migrate')
   const { redis, db } = open()
   let problem: Error | undefined
   redis.on('error', (error: Error) => (problem = error))
@@ -104,7 +123,8 @@ async function main(): Promise<void> {
       console.log((await migrate(redis as Redis, { prefix, apply, hashes: !noHashes })).join('\n'))
     }
   } catch (error) {
-    // Of a connection that fails ioredis rejects with its end, and reports the cause as an event, or further in.
+    // Of a connection that fails ioredis rejects with its end, and reports the cause as an
+    // event, or further in.
     const cause = problem ?? (error as Error)
     fail((cause as { lastNodeError?: Error }).lastNodeError?.message ?? cause.message)
   } finally {

@@ -1,13 +1,17 @@
 import type { Redis } from 'ioredis'
-import { errorText } from './errors'
-import type { Call } from './redis'
+import { apart, isCluster, masterOf, type RedisClient } from './client'
+import { errorOf, errorText } from './errors'
+import type { PendingCall } from './pending-call'
 import { scripts, type ScriptName } from './scripts'
 
-/** What a script answered, how many replicas have what it wrote, and why that could not be asked, or ''. */
+/**
+ * What a script answered, how many replicas have what it wrote, and why that could not be
+ * asked, or ''.
+ */
 export type Confirmed = [reply: unknown, replicas: number, why: string]
 
 interface Write {
-  call: Call
+  call: PendingCall<Confirmed>
   script: ScriptName
   args: (string | number)[]
   replicas: number
@@ -16,11 +20,69 @@ interface Write {
 }
 
 /**
- * Writes to one server whose answers wait for its replicas, on a connection of their own, since WAIT holds up all that
- * is sent behind it. One pipeline `EVAL… WAIT` is under way at a time; what is asked meanwhile shares the next one, or
- * is dropped when its time is over first: in the socket it would still run, long after its caller was told otherwise.
+ * Writes that are answered once replicas have them: a connection for each server that they
+ * go to.
  */
-export class Confirmer {
+export class ConfirmedWrites {
+  readonly #client: RedisClient
+  readonly #timeout: number
+  readonly #watch: (redis: Redis) => Redis
+  readonly #confirmers = new Map<string, Confirmer>()
+  readonly #unanswered = new Set<Promise<unknown>>()
+
+  /** `watch` listens to the errors of a connection that this opens. */
+  constructor(client: RedisClient, timeout: number, watch: (redis: Redis) => Redis) {
+    this.#client = client
+    this.#timeout = timeout
+    this.#watch = watch
+  }
+
+  /** Sends a write to the server that holds its root, the first of `args`. */
+  send(
+    call: PendingCall<Confirmed>,
+    script: ScriptName,
+    args: [root: string, ...rest: (string | number)[]],
+    replicas: number
+  ): Promise<Confirmed> {
+    return this.#confirmerOf(args[0]).run(call, script, args, replicas)
+  }
+
+  /** What the script answered, once so many replicas are known to have it. */
+  async answer(script: ScriptName, replicas: number, sent: Promise<Confirmed>): Promise<unknown> {
+    this.#unanswered.add(sent)
+    const [reply, confirmed, why] = await sent.finally(() => this.#unanswered.delete(sent))
+    // Also when there was nothing to do: what an earlier, unconfirmed call did may be undone yet.
+    if (confirmed >= replicas) return reply
+    const by = `confirmed by ${confirmed} of ${replicas} replicas`
+    throw errorOf('TSREPLICATION', `${script}: done, but ${by}${why && `: ${why}`}`)
+  }
+
+  /** Closes the connections once what was sent is answered. */
+  async close(): Promise<void> {
+    await Promise.allSettled(this.#unanswered)
+    for (const confirmer of this.#confirmers.values()) confirmer.disconnect()
+  }
+
+  #confirmerOf(name: string): Confirmer {
+    const [server, redis] = masterOf(this.#client, name)
+    let confirmer = this.#confirmers.get(server)
+    if (!confirmer || confirmer.ended) {
+      const ofCluster = isCluster(this.#client)
+      const client = this.#watch(apart(redis, ofCluster, this.#timeout))
+      confirmer = new Confirmer(client)
+      this.#confirmers.set(server, confirmer)
+    }
+    return confirmer
+  }
+}
+
+/**
+ * Writes to one server whose answers wait for its replicas, on a connection of their own,
+ * since WAIT holds up all that is sent behind it. One pipeline `EVAL… WAIT` is under way at
+ * a time; what is asked meanwhile shares the next one, or is dropped when its time is over
+ * first: in the socket it would still run, long after its caller was told otherwise.
+ */
+class Confirmer {
   readonly #client: Redis
   #writes: Write[] = []
   #sending = false
@@ -38,7 +100,12 @@ export class Confirmer {
     return this.#client.status === 'end'
   }
 
-  run(call: Call, script: ScriptName, args: (string | number)[], replicas: number): Promise<Confirmed> {
+  run(
+    call: PendingCall<Confirmed>,
+    script: ScriptName,
+    args: (string | number)[],
+    replicas: number
+  ): Promise<Confirmed> {
     return new Promise((resolve, reject) => {
       // While there is no connection nothing else clears them away.
       while (this.#writes[0]?.call.settled) this.#writes.shift()

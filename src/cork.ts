@@ -4,18 +4,22 @@ export interface Corkable {
   uncork(): void
 }
 
-// Enough that the write hardly counts, few enough that Redis begins while the rest is still being made.
+// Enough that the write hardly counts, few enough that Redis begins while the rest is still
+// being made.
 const TOGETHER = 16
 
 /**
- * Lets the commands of one tick share writes to the socket: the system call is most of what a command costs the client.
- * Nothing waits longer than the tick, and the order stays.
+ * Lets the commands of one tick share writes to the socket: the system call is most of what
+ * a command costs the client. Nothing waits longer than the tick, and the order stays.
  */
 export class Cork {
   #corked: Corkable | undefined
   #held = 0
 
-  /** Before each command. Without a socket, as on a cluster, which has one a node, it does nothing. */
+  /**
+   * Before each command. Without a socket, as on a cluster, which has one a node, it does
+   * nothing.
+   */
   hold(socket: Corkable | undefined): void {
     if (!socket) return
     if (socket !== this.#corked) {

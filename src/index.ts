@@ -3,10 +3,10 @@ import * as main from './main'
 
 const Tokenstore: typeof main.Tokenstore & typeof main = Object.assign(main.Tokenstore, main)
 
-type Tokenstore<Attrs extends object = Record<string, unknown>, Digest extends boolean = false> = main.Tokenstore<
-  Attrs,
-  Digest
->
+type Tokenstore<
+  Attrs extends object = Record<string, unknown>,
+  Digest extends boolean = false
+> = main.Tokenstore<Attrs, Digest>
 
 declare namespace Tokenstore {
   export type AddedToken<Attrs extends object> = main.AddedToken<Attrs>
@@ -14,12 +14,16 @@ declare namespace Tokenstore {
   export type Callback<T> = main.Callback<T>
   export type Config = main.Config
   export type DelOwnerOptions = main.DelOwnerOptions
+  export type GetKeyOptions = main.GetKeyOptions
   export type HashOptions = main.HashOptions
   export type NewToken<Attrs extends object = Record<string, unknown>> = main.NewToken<Attrs>
   export type Page<T> = main.Page<T>
   export type PageOptions = main.PageOptions
   export type RotateOptions = main.RotateOptions
-  export type StoredToken<Attrs extends object, Digest extends boolean> = main.StoredToken<Attrs, Digest>
+  export type StoredToken<Attrs extends object, Digest extends boolean> = main.StoredToken<
+    Attrs,
+    Digest
+  >
   export type Token<Attrs extends object = Record<string, unknown>> = main.Token<Attrs>
   export type Tokenstore<
     Attrs extends object = Record<string, unknown>,

@@ -2,8 +2,9 @@ import uid2 from 'uid2'
 import { v7 as uuidV7 } from 'uuid'
 
 /**
- * Where the names of a token or a hash live in Redis, and how its key, id and hash are made. The scripts derive every
- * name from its root; this is the only place that makes one. A root is null for a text that no token or hash can have.
+ * Where the names of a token or a hash live in Redis, and how its key, id and hash are
+ * made. The scripts derive every name from its root; this is the only place that makes one.
+ * A root is null for a text that no token or hash can have.
  */
 export interface Layout {
   /** What the root of any name begins with. */
@@ -16,13 +17,17 @@ export interface Layout {
   hashRoot(hash: string): string | null
   newKey(root: string, size: number): string
   newId(root: string): string
-  /** With a name, the hash shares the root of all hashes of that name, so that one script can end the older one. */
+  /**
+   * With a name, the hash shares the root of all hashes of that name, so that one script
+   * can end the older one.
+   */
   newHash(size: number, name?: string): string
-  /** The names of the store's data among names in Redis, without their roots, by root. */
-  byRoot(names: string[]): Map<string, string[]>
+  /**
+   * The root of a name in Redis that begins with the prefix, null when it is none of the
+   * store's.
+   */
+  rootOf(name: string): string | null
 }
-
-const DATA = /^(?:key|id|tokens|hash|latest):/
 
 /** All names under one root, the prefix. */
 export function singleRoot(prefix: string): Layout {
@@ -37,8 +42,7 @@ export function singleRoot(prefix: string): Layout {
     newKey: (_root, size) => uid2(size),
     newId: () => uuidV7(),
     newHash: (size) => uid2(size),
-    byRoot: (names) =>
-      new Map([[prefix, names.map((name) => name.slice(prefix.length + 1)).filter((name) => DATA.test(name))]])
+    rootOf: root
   }
 }
 
@@ -48,14 +52,15 @@ const TAG = 3
 const TAGS = 16384
 
 /**
- * Names under 16384 roots `prefix:{tag}`, by owner, so that they spread over the masters of a cluster while all of one
- * owner share a slot. A key and a hash begin with their tag, an id ends with its number as 16 bits: each alone tells
- * its root.
+ * Names under 16384 roots `prefix:{tag}`, by owner, so that they spread over the masters of
+ * a cluster while all of one owner share a slot. A key and a hash begin with their tag, an
+ * id ends with its number as 16 bits: each alone tells its root.
  */
 export function partitioned(prefix: string): Layout {
   const rootOf = (tag: string): string => `${prefix}:{${tag}}`
   const tagOfRoot = (root: string): string => root.slice(-TAG - 1, -1)
-  const byTag = (text: string): string | null => (numberOf(text) === null ? null : rootOf(text.slice(0, TAG)))
+  const byTag = (text: string): string | null =>
+    numberOf(text) === null ? null : rootOf(text.slice(0, TAG))
   const byName = (name: string): string => tagOf(crc16(name) % TAGS)
   return {
     prefix,
@@ -68,17 +73,13 @@ export function partitioned(prefix: string): Layout {
     },
     hashRoot: byTag,
     newKey: (root, size) => tagOfRoot(root) + uid2(size - TAG),
-    newId: (root) => uuidV7().slice(0, -4) + numberOf(tagOfRoot(root))!.toString(16).padStart(4, '0'),
-    newHash: (size, name) => (name === undefined ? byName(uid2(TAG)) : byName(name)) + uid2(size - TAG),
-    byRoot: (names) => {
-      const found = new Map<string, string[]>()
-      for (const name of names) {
-        const [, tag, rest] = /^:\{(.{3})\}:(.*)$/s.exec(name.slice(prefix.length)) ?? []
-        if (tag === undefined || rest === undefined || numberOf(tag) === null || !DATA.test(rest)) continue
-        const root = rootOf(tag)
-        if (!found.get(root)?.push(rest)) found.set(root, [rest])
-      }
-      return found
+    newId: (root) =>
+      uuidV7().slice(0, -4) + numberOf(tagOfRoot(root))!.toString(16).padStart(4, '0'),
+    newHash: (size, name) =>
+      (name === undefined ? byName(uid2(TAG)) : byName(name)) + uid2(size - TAG),
+    rootOf: (name) => {
+      const tag = /^:\{(.{3})\}:/s.exec(name.slice(prefix.length))?.[1]
+      return tag === undefined ? null : byTag(tag)
     }
   }
 }
@@ -89,7 +90,11 @@ function tagOf(n: number): string {
 
 /** The number of the tag that a text begins with, null when it begins with none. */
 function numberOf(text: string): number | null {
-  const [a, b, c] = Array.from(text.slice(0, TAG), (char) => ALPHABET.indexOf(char)) as [number, number, number]
+  const [a, b, c] = Array.from(text.slice(0, TAG), (char) => ALPHABET.indexOf(char)) as [
+    number,
+    number,
+    number
+  ]
   const n = text.length < TAG || a < 0 || b < 0 || c < 0 ? TAGS : (a << 12) | (b << 6) | c
   return n < TAGS ? n : null
 }
@@ -99,7 +104,10 @@ export function slotOf(name: string): number {
   return crc16(/^[^{]*\{([^}]+)\}/.exec(name)?.[1] ?? name) % 16384
 }
 
-/** CRC16/XMODEM of the UTF-8 bytes: what Redis Cluster hashes with, and Python's `binascii.crc_hqx(bytes, 0)`. */
+/**
+ * CRC16/XMODEM of the UTF-8 bytes: what Redis Cluster hashes with, and Python's
+ * `binascii.crc_hqx(bytes, 0)`.
+ */
 function crc16(text: string): number {
   let crc = 0
   for (const byte of Buffer.from(text)) {

@@ -1,35 +1,65 @@
-import { Store } from './tokenstore'
+import type { WithCallbacks } from './callbacks'
+import { Store } from './store'
 import type { Config } from './types'
 
 export { api, type Api } from './api'
-export { ConflictError, KeyTakenError, LimitError, ReplicationError, TokenstoreError, UnavailableError } from './errors'
+export type { Callback } from './callbacks'
+export {
+  ConflictError,
+  KeyTakenError,
+  LimitError,
+  ReplicationError,
+  TokenstoreError,
+  UnavailableError
+} from './errors'
 export { scripts } from './scripts'
-export type { DelOwnerOptions, HashOptions, PageOptions, RotateOptions, WriteOptions } from './tokenstore'
-export type { AddedToken, Callback, Config, NewToken, Page, StoredToken, Token } from './types'
+export type {
+  AddedToken,
+  Config,
+  DelOwnerOptions,
+  GetKeyOptions,
+  HashOptions,
+  NewToken,
+  Page,
+  PageOptions,
+  RotateOptions,
+  StoredToken,
+  Token,
+  WriteOptions
+} from './types'
 
 /** A store of session tokens on Redis, made by `Tokenstore(config)`. */
-export type Tokenstore<Attrs extends object = Record<string, unknown>, Digest extends boolean = false> = Store<
-  Attrs,
-  Digest
->
+export type Tokenstore<
+  Attrs extends object = Record<string, unknown>,
+  Digest extends boolean = false
+> = WithCallbacks<Store<Attrs, Digest>>
 
 /**
- * `Tokenstore(config)`, with or without `new`; the type of `attrs` is the caller's to say. Whether tokens are answered
- * with their keys depends on `digest`, which may be known only at run time.
+ * `Tokenstore(config)`, with or without `new`; the type of `attrs` is the caller's to say.
+ * Whether tokens come with their keys depends on `digest`, which may be known only at run
+ * time.
  */
 export interface TokenstoreConstructor {
-  <Attrs extends object = Record<string, unknown>>(config: Config & { digest: true }): Tokenstore<Attrs, true>
-  <Attrs extends object = Record<string, unknown>>(config?: Config & { digest?: false }): Tokenstore<Attrs>
+  <Attrs extends object = Record<string, unknown>>(
+    config: Config & { digest: true }
+  ): Tokenstore<Attrs, true>
+  <Attrs extends object = Record<string, unknown>>(
+    config?: Config & { digest?: false }
+  ): Tokenstore<Attrs>
   <Attrs extends object = Record<string, unknown>>(config?: Config): Tokenstore<Attrs, boolean>
-  new <Attrs extends object = Record<string, unknown>>(config: Config & { digest: true }): Tokenstore<Attrs, true>
-  new <Attrs extends object = Record<string, unknown>>(config?: Config & { digest?: false }): Tokenstore<Attrs>
+  new <Attrs extends object = Record<string, unknown>>(
+    config: Config & { digest: true }
+  ): Tokenstore<Attrs, true>
+  new <Attrs extends object = Record<string, unknown>>(
+    config?: Config & { digest?: false }
+  ): Tokenstore<Attrs>
   new <Attrs extends object = Record<string, unknown>>(config?: Config): Tokenstore<Attrs, boolean>
   readonly prototype: Tokenstore
 }
 
-function construct(config?: Config): Store<object, boolean> {
+function construct(config?: Config): unknown {
   // With `new` of a class that extends this, that class.
-  return Reflect.construct(Store, [config], new.target ?? Store) as Store<object, boolean>
+  return Reflect.construct(Store, [config], new.target ?? Store)
 }
 construct.prototype = Store.prototype
 

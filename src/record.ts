@@ -30,6 +30,7 @@ export function parse(what: string, text: string): unknown {
 
 export function triples(reply: unknown[]): Triple[] {
   const found: Triple[] = []
-  for (let i = 0; i < reply.length; i += 3) found.push([reply[i], reply[i + 1], reply[i + 2]] as Triple)
+  for (let i = 0; i < reply.length; i += 3)
+    found.push([reply[i], reply[i + 1], reply[i + 2]] as Triple)
   return found
 }

@@ -1,11 +1,14 @@
 import type { RedisOptions } from 'ioredis'
-import type { RedisClient } from './redis'
+import type { RedisClient } from './client'
 
 /** A session token. `attrs` is what JSON carries of what was given. */
 export interface Token<Attrs extends object = Record<string, unknown>> {
   /** The secret that a client presents. For the transport only. */
   key: string
-  /** The public handle, a UUID, for people and admin screens. Version 7: ids sort by time of issue. */
+  /**
+   * The public handle, a UUID, for people and admin screens. Version 7: ids sort by time of
+   * issue.
+   */
   id: string
   /** Whoever the token was issued to. */
   owner_id: string
@@ -14,7 +17,10 @@ export interface Token<Attrs extends object = Record<string, unknown>> {
   expires_at?: number
 }
 
-/** A token as `get`, `set`, `update` and `list` answer it: without its key when only the key's digest is stored. */
+/**
+ * A token as `get`, `set`, `update` and `list` answer it: without its key when only the
+ * key's digest is stored.
+ */
 export type StoredToken<Attrs extends object, Digest extends boolean> = Digest extends true
   ? Omit<Token<Attrs>, 'key'>
   : Token<Attrs>
@@ -34,7 +40,10 @@ export interface NewToken<Attrs extends object = Record<string, unknown>> {
   idle?: number | null
   /** At most so many live tokens of this owner, this one included. */
   limit?: number
-  /** Over the limit: `'reject'` this token (a LimitError, the default), or `'evict'` those that would end first. */
+  /**
+   * Over the limit: `'reject'` this token (a LimitError, the default), or `'evict'` those
+   * that would end first.
+   */
   onLimit?: 'reject' | 'evict'
   /** Answer once so many replicas have the token. Default: the store's `replicas`. */
   replicas?: number
@@ -53,12 +62,52 @@ export interface Page<T> {
   cursor: string | null
 }
 
+export interface GetKeyOptions {
+  /** Whether the call counts as a use. Default true. */
+  touch?: boolean
+}
+
+export interface WriteOptions {
+  /**
+   * Answer once so many replicas have it, else reject with a ReplicationError. Default: the
+   * store's `replicas`.
+   */
+  replicas?: number
+}
+
+export interface DelOwnerOptions extends WriteOptions {
+  /** The id of a token to keep. */
+  except?: string
+}
+
+export interface RotateOptions extends WriteOptions {
+  /** Seconds for which the old key goes on opening the token. */
+  grace?: number
+}
+
+export interface PageOptions {
+  /** At most so many, 1 to 1000. Default 100. */
+  limit?: number
+  /** From an earlier page; null or absent for the first. */
+  cursor?: string | null
+}
+
+export interface HashOptions {
+  /** Seconds. */
+  ttl?: number
+  /** A name, e.g. `reset:user-7`: the hash made last under it is deleted. */
+  replaces?: string
+}
+
 /** How a store is set up. Everything is optional. */
 export interface Config {
   /** What every name in Redis begins with. Default `token`. */
   prefix?: string
-  /** ioredis options, a `redis://` or `rediss://` URL, or an ioredis `Redis` or `Cluster` of yours, which the store
-   * uses but never closes. Default `{ host: '127.0.0.1', port: 6379 }`. */
+  /**
+   * ioredis options, a `redis://` or `rediss://` URL, or an ioredis `Redis` or `Cluster` of
+   * yours, which the store uses but never closes. Default `{ host: '127.0.0.1', port: 6379
+   * }`.
+   */
   redis?: RedisOptions | RedisClient | string
   /** Characters of a key, 8 to 128. Default 24, which is 144 random bits. */
   size?: number
@@ -68,21 +117,30 @@ export interface Config {
   hashTtl?: number
   /** Seconds from issue to the end of a token, unless `add` says otherwise. Default: never ends. */
   ttl?: number | null
-  /** Seconds from its last use to the end of a token, unless `add` says otherwise. Default: never ends. */
+  /**
+   * Seconds from its last use to the end of a token, unless `add` says otherwise. Default:
+   * never ends.
+   */
   idle?: number | null
-  /** With `idle`: a use is written once it moves the end by so many seconds. Default a tenth of `idle`. */
+  /**
+   * With `idle`: a use is written once it moves the end by so many seconds. Default a tenth
+   * of `idle`.
+   */
   touchEvery?: number
   /** Keep only SHA-256 digests of keys and hashes in Redis. Default false. */
   digest?: boolean
-  /** Milliseconds within which Redis must have answered a command; `update`, `reset`, `each` and a `makeHash` that draws
-   * again send several. Default 2000. */
+  /**
+   * Milliseconds within which Redis must have answered a command; `update`, `reset`, `each`
+   * and a `makeHash` that draws again send several. Default 2000.
+   */
   timeout?: number
-  /** Spread the names over the masters of a cluster, by owner. Default: only on a `Cluster`, for a prefix without a hash tag. */
+  /**
+   * Spread the names over the masters of a cluster, by owner. Default: only on a `Cluster`,
+   * for a prefix without a hash tag.
+   */
   partitioned?: boolean
   /** Writes of tokens and `takeHash` are answered once so many replicas have them. Default 0. */
   replicas?: number
   /** Send the `getKey` calls of one tick together. Default true. */
   batch?: boolean
 }
-
-export type Callback<T> = (error: Error | null, result?: T) => void

@@ -8,7 +8,10 @@ export interface Header {
   open: boolean
   /** The optional arguments, each beginning with its word, e.g. LIMIT n REJECT|EVICT. */
   options: string[]
-  /** What is written, returned and refused, as it stands in the header: the thing, then what is to be said of it. */
+  /**
+   * What is written, returned and refused, as it stands in the header: the thing, then what
+   * is to be said of it.
+   */
   writes: Row[]
   returns: Row[]
   errors: Row[]
@@ -44,7 +47,13 @@ export function parseHeader(lua: string): Header {
     const [, n, open, arg] = /^ {2}ARGV\[(\d)(\.\.)?\] {1,3}(\S+(?: \S+)*) {2,}\S/.exec(line) ?? []
     const [, option] = /^ {2}Option {3}([A-Z]+(?: \S+)*) {2,}\S/.exec(line) ?? []
     if (option) header.options.push(option)
-    else if (!arg || Number(n) !== header.args.length + 1 || header.options.length > 0 || header.open) fail(line)
+    else if (
+      !arg ||
+      Number(n) !== header.args.length + 1 ||
+      header.options.length > 0 ||
+      header.open
+    )
+      fail(line)
     else header.args.push(arg)
     if (open) header.open = true
   }

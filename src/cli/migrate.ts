@@ -2,8 +2,9 @@ import type { Redis } from 'ioredis'
 import { migrateLua } from './migrate-lua'
 
 /**
- * Data of tokenstore 0.0.4 lies under the same names as ours: `id:<id>` holds the key, but `key:<key>` a record in
- * another order with the key in it, `tokens:<owner>` is a SET, and `hash:<hash>` a bare text instead of JSON.
+ * Data of tokenstore 0.0.4 lies under the same names as ours: `id:<id>` holds the key, but
+ * `key:<key>` a record in another order with the key in it, `tokens:<owner>` is a SET, and
+ * `hash:<hash>` a bare text instead of JSON.
  */
 export interface Options {
   prefix: string
@@ -17,8 +18,8 @@ type Reading = { attrs: string; dropped: string[] } | { reason: string }
 
 const COUNT = 500
 const TRIES = 20
-// One owner is one EVAL with four arguments a token: Redis before 7.0 takes 1,048,576 of them, a string of Node 2^29
-// characters.
+// One owner is one EVAL with four arguments a token: Redis before 7.0 takes 1,048,576 of
+// them, a string of Node 2^29 characters.
 const MOST_TOKENS = 250_000
 const MOST_CHARACTERS = 2 ** 28
 const UUID = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/
@@ -28,8 +29,8 @@ redis.call('SET', KEYS[1], ARGV[2], 'KEEPTTL')
 return 1`
 
 /**
- * Converts owner by owner, each in one atomic step, so that it can be interrupted and run again at any time.
- * Answers the lines to print; no key and no hash is in them.
+ * Converts owner by owner, each in one atomic step, so that it can be interrupted and run
+ * again at any time. Answers the lines to print; no key and no hash is in them.
  */
 export async function migrate(redis: Redis, { prefix, apply, hashes }: Options): Promise<string[]> {
   const base = `${prefix}:`
@@ -68,7 +69,8 @@ export async function migrate(redis: Redis, { prefix, apply, hashes }: Options):
 
   const written = apply ? 'converted' : 'to convert; nothing was written, --apply does that'
   return [
-    `${prefix}: ${number(tokens, 'token')} of ${number(owners.size, 'owner')}, ${number(converted.size, 'hash')} ${written}`,
+    `${prefix}: ${number(tokens, 'token')} of ${number(owners.size, 'owner')}, ` +
+      `${number(converted.size, 'hash')} ${written}`,
     ...section('fields that this version does not have, dropped', dropped),
     ...section('left alone', left)
   ]
@@ -95,17 +97,30 @@ async function convertOwner(
     })
     const args = ids.flatMap((id, i) => {
       const reading = readings[i]!
-      return [id, keys[i] ?? '', (keys[i] && records[i]) ?? '', 'attrs' in reading ? reading.attrs : '']
+      return [
+        id,
+        keys[i] ?? '',
+        (keys[i] && records[i]) ?? '',
+        'attrs' in reading ? reading.attrs : ''
+      ]
     })
-    if (ids.length > MOST_TOKENS || args.reduce((sum, { length }) => sum + length, 0) > MOST_CHARACTERS) {
+    if (
+      ids.length > MOST_TOKENS ||
+      args.reduce((sum, { length }) => sum + length, 0) > MOST_CHARACTERS
+    ) {
       left.set(name, `is too large to be converted in one step: ${ids.length} tokens`)
       return undefined
     }
     // One array, since a call of its own has no room for so many arguments.
-    if (apply && (await redis.call('EVAL', [migrateLua, 1, base.slice(0, -1), owner, ...args])) !== 1) continue
+    if (
+      apply &&
+      (await redis.call('EVAL', [migrateLua, 1, base.slice(0, -1), owner, ...args])) !== 1
+    )
+      continue
     ids.forEach((id, i) => {
       const reading = readings[i]!
-      if ('attrs' in reading && reading.dropped.length > 0) dropped.set(`${base}id:${id}`, reading.dropped.join(', '))
+      if ('attrs' in reading && reading.dropped.length > 0)
+        dropped.set(`${base}id:${id}`, reading.dropped.join(', '))
       // The others are found again by their own names.
       if (keys[i] === null) left.set(`${base}id:${id}`, `is not there, but owner ${owner} lists it`)
     })
@@ -124,7 +139,8 @@ function read(text: string, id: string, key: string, owner?: string): Reading {
   if (!UUID.test(id)) return { reason: 'its id is not a UUID in lower case' }
   if (its_key !== key) return { reason: 'its record holds another key' }
   if (Buffer.byteLength(key) > 256) return { reason: 'its key is too long' }
-  if (typeof owner_id !== 'string' && typeof owner_id !== 'number') return { reason: 'its record has no owner_id' }
+  if (typeof owner_id !== 'string' && typeof owner_id !== 'number')
+    return { reason: 'its record has no owner_id' }
   if (owner_id === '' || (owner !== undefined && String(owner_id) !== owner)) {
     return { reason: 'its record is that of another owner' }
   }
@@ -145,7 +161,10 @@ function parse(text: string): Record<string, unknown> | null {
   }
 }
 
-/** What among these names is left of 0.0.4 and does not belong to a token that can be converted, and why. */
+/**
+ * What among these names is left of 0.0.4 and does not belong to a token that can be
+ * converted, and why.
+ */
 async function inspect(redis: Redis, base: string, names: string[]): Promise<Map<string, string>> {
   const found = new Map<string, string>()
   const of = (family: string): string[] =>
@@ -194,7 +213,12 @@ async function inspect(redis: Redis, base: string, names: string[]): Promise<Map
 }
 
 /** Whether the value of a hash was made JSON text, or would be. */
-async function convertHash(redis: Redis, name: string, apply: boolean, left: Map<string, string>): Promise<boolean> {
+async function convertHash(
+  redis: Redis,
+  name: string,
+  apply: boolean,
+  left: Map<string, string>
+): Promise<boolean> {
   for (let tries = 1; tries <= TRIES; tries++) {
     const value = await ofItsType(redis.get(name), null)
     if (value === null || isConverted(value)) return false
@@ -208,19 +232,24 @@ async function convertHash(redis: Redis, name: string, apply: boolean, left: Map
 }
 
 /**
- * A JSON string whose first character is written as an escape: it reads the same, and tells a converted value from
- * one of 0.0.4 that happens to be JSON itself, so that a second run does not convert it again.
+ * A JSON string whose first character is written as an escape: it reads the same, and tells
+ * a converted value from one of 0.0.4 that happens to be JSON itself, so that a second run
+ * does not convert it again.
  */
 function quote(value: string): string {
   if (value === '') return '""'
-  return `"\\u${value.charCodeAt(0).toString(16).padStart(4, '0')}${JSON.stringify(value.slice(1)).slice(1)}`
+  const first = value.charCodeAt(0).toString(16).padStart(4, '0')
+  return `"\\u${first}${JSON.stringify(value.slice(1)).slice(1)}`
 }
 
 function isConverted(value: string): boolean {
   return value === '""' || /^"\\u[\da-f]{4}.*"$/s.test(value)
 }
 
-/** The reply, or `otherwise` when the name holds another type. Any other error ends the run: it would read too little. */
+/**
+ * The reply, or `otherwise` when the name holds another type. Any other error ends the run:
+ * it would read too little.
+ */
 function ofItsType<Reply, Other>(reply: Promise<Reply>, otherwise: Other): Promise<Reply | Other> {
   return reply.catch((error: Error) => {
     if (error.message.startsWith('WRONGTYPE ')) return otherwise
@@ -228,11 +257,19 @@ function ofItsType<Reply, Other>(reply: Promise<Reply>, otherwise: Other): Promi
   })
 }
 
-/** What lies under the names that begin alike; null for a name that is not there, or holds no string. */
-async function strings(redis: Redis, start: string, rests: (string | null)[]): Promise<(string | null)[]> {
+/**
+ * What lies under the names that begin alike; null for a name that is not there, or holds
+ * no string.
+ */
+async function strings(
+  redis: Redis,
+  start: string,
+  rests: (string | null)[]
+): Promise<(string | null)[]> {
   const names = rests.map((rest) => start + (rest ?? ''))
   const values: (string | null)[] = []
-  for (let i = 0; i < names.length; i += COUNT) values.push(...(await redis.mget(names.slice(i, i + COUNT))))
+  for (let i = 0; i < names.length; i += COUNT)
+    values.push(...(await redis.mget(names.slice(i, i + COUNT))))
   return values
 }
 
@@ -269,7 +306,10 @@ function withoutSecret(name: string): string {
   return name.replace(/(:(?:key|hash):.{6}).*$/s, '$1...')
 }
 
-/** A bar on stderr, when that is a terminal. SCAN may answer more or fewer names than were counted: `end` fills it. */
+/**
+ * A bar on stderr, when that is a terminal. SCAN may answer more or fewer names than were
+ * counted: `end` fills it.
+ */
 function progress(total: number): { add(steps: number): void; end(): void } {
   let done = 0
   const show = (part: number, end: string): void => {

@@ -1,7 +1,10 @@
-import type { Connection } from './redis'
-import { errorOf, TokenstoreError } from './errors'
+import type { Connection } from './connection'
+import { errorOf, type TokenstoreError } from './errors'
 
-/** What `getkey` answers for one key: the record, or null when no token is live, and when it expires. */
+/**
+ * What `getkey` answers for one key: the record, or null when no token is live, and when it
+ * expires.
+ */
 export type Found = [record: string | null, expires_at: number]
 
 interface Call {
@@ -10,13 +13,14 @@ interface Call {
   reject(error: Error): void
 }
 
-// Large enough to share the cost of a command, small enough that Redis looks up one batch while this process makes or
-// reads another: with 64 calls in flight 32 is a third faster than 64, or more.
+// Large enough to share the cost of a command, small enough that Redis looks up one batch
+// while this process makes or reads another: with 64 calls in flight 32 is a third faster
+// than 64, or more.
 const MAX_KEYS = 32
 
 /**
- * Sends the `getkey` calls of one tick in batches: nearly all of a call's cost is per command, on both sides.
- * A lone call goes out in the same tick as well.
+ * Sends the `getkey` calls of one tick in batches: nearly all of a call's cost is per
+ * command, on both sides. A lone call goes out in the same tick as well.
  */
 export class KeyReader {
   readonly #connection: Connection
@@ -60,8 +64,13 @@ export class KeyReader {
 
   async #send(root: string, use: 'TOUCH' | 'PEEK', calls: Call[]): Promise<void> {
     try {
-      const reply = (await this.#connection.run('getkey', root, [use, ...calls.map(({ key }) => key)])) as unknown[]
-      calls.forEach(({ resolve }, i) => resolve([reply[2 * i] as string | null, Number(reply[2 * i + 1])]))
+      const reply = (await this.#connection.run('getkey', root, [
+        use,
+        ...calls.map(({ key }) => key)
+      ])) as unknown[]
+      calls.forEach(({ resolve }, i) =>
+        resolve([reply[2 * i] as string | null, Number(reply[2 * i + 1])])
+      )
     } catch (error) {
       const { code, message } = error as TokenstoreError
       if (code === 'TSRECORD' && calls.length > 1) {

@@ -1,0 +1,57 @@
+/** What a method hands its outcome to when it is not to return a promise. */
+export type Callback<T> = (error: Error | null, result?: T) => void
+
+type Needed<Args extends unknown[]> = Args extends [infer First, ...infer Rest]
+  ? [First, ...Needed<Rest>]
+  : []
+
+interface CallbackForm<Args extends unknown[], Result> {
+  (...args: [...Needed<Args>, Callback<Result>]): void
+  (...args: [...Args, Callback<Result>]): void
+}
+
+/** A method in both its forms. Two signatures, for `list` has two. */
+type WithCallback<Method> = Method extends {
+  (...args: infer Args1): Promise<infer Result1>
+  (...args: infer Args2): Promise<infer Result2>
+}
+  ? Method & CallbackForm<Args1, Result1> & CallbackForm<Args2, Result2>
+  : Method
+
+/** Methods that return promises, each with a callback as its last argument instead. */
+export type WithCallbacks<T> = { [Name in keyof T]: WithCallback<T[Name]> }
+
+type Method = (this: unknown, ...args: unknown[]) => unknown
+
+/**
+ * Lets every method of a prototype that returns a promise take a callback as its last
+ * argument. `own` says how many arguments of a method come before a callback can, where a
+ * function is one of them.
+ */
+export function takeCallbacks(prototype: object, own: Readonly<Record<string, number>>): void {
+  const methods = prototype as Record<string, Method>
+  for (const name of Object.getOwnPropertyNames(prototype)) {
+    if (name === 'constructor') continue
+    const value = withCallback(methods[name]!, own[name] ?? 0)
+    Object.defineProperty(prototype, name, { value })
+  }
+}
+
+/**
+ * The callback runs outside the promise chain: what it throws is the caller's uncaught
+ * exception, never a second call.
+ */
+function withCallback(method: Method, own: number): Method {
+  return function (...args) {
+    const last = args.length > own ? args.at(-1) : undefined
+    if (typeof last !== 'function') return method.apply(this, args)
+    const result = method.apply(this, args.slice(0, -1))
+    if (!(result instanceof Promise)) return result
+    const callback = last as Callback<unknown>
+    result.then(
+      (value) => process.nextTick(callback, null, value),
+      (error: Error) => process.nextTick(callback, error)
+    )
+    return undefined
+  }
+}
