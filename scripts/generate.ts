@@ -1,6 +1,6 @@
 /**
  * Writes what is derived from lua/*.lua: src/scripts.ts, which embeds them so that bundlers need no file access,
- * lua/SHA1SUMS, and the tables and digests of the README. src/cli/migrate.lua is embedded in the same way.
+ * lua/SHA1SUMS, and the tables and digests of lua/README.md. src/cli/migrate.lua is embedded in the same way.
  * `--check` writes nothing and fails when one of them is out of date.
  */
 import { createHash } from 'node:crypto'
@@ -39,10 +39,10 @@ const derived: Record<string, string> = {
     ''
   ].join('\n')
 }
-if (existsSync(join(root, 'README.md'))) derived['README.md'] = readme(read('README.md'))
+derived['lua/README.md'] = page(read('lua/README.md'))
 
 /** Fills in what stands between `<!-- name -->` and `<!-- /name -->`, and every digest that follows its script's name. */
-function readme(text: string): string {
+function page(text: string): string {
   const tables = { scripts: scriptTable(), errors: errorTable() }
   for (const [name, table] of Object.entries(tables)) {
     const between = new RegExp(`(<!-- ${name} -->\n).*?(<!-- /${name} -->)`, 's')
