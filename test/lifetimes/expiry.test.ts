@@ -15,15 +15,17 @@ afterAll(() => server.stop())
 const TOKENS = 1000
 const OWNERS = 150
 
-test('after the last token of every owner has ended nothing is left in Redis, without any further call', async () => {
+test('after the last token of every owner nothing is left, without any further call', async () => {
   const redis = client({}, server.url)
   const prefix = freshPrefix()
   const rng = random(31)
-  const between = (from: number, to: number): number => (from + Math.floor(rng() * (to - from))) / 1000
+  const between = (from: number, to: number): number =>
+    (from + Math.floor(rng() * (to - from))) / 1000
   const tokens = store({ prefix, redis: server.url, touchEvery: 0.01 })
   const added: Token[] = await Promise.all(
     Array.from({ length: TOKENS }, (_, i) => {
-      // Long enough that none ends before what follows is done, even on a machine that stands still for a while.
+      // Long enough that none ends before what follows is done, even on a machine that stands
+      // still for a while.
       const ttl = i % 3 === 0 ? null : between(7000, 9000)
       const idle = i % 3 === 1 ? null : between(7000, 8500)
       return tokens.add({ owner_id: `user-${Math.floor(rng() * OWNERS)}`, attrs: { i }, ttl, idle })
@@ -37,7 +39,8 @@ test('after the last token of every owner has ended nothing is left in Redis, wi
       if (i % 7 === 0) await tokens.set(id, { i, again: true })
       if (i % 11 === 0) await tokens.getKey(key) // by a key within its grace, some of them
       if (i % 5 === 1) await tokens.rotate(id)
-      if (i % 4 === 0) await tokens.makeHash({ i }, { ttl: between(6500, 8500), replaces: `reset:${i % 50}` })
+      if (i % 4 === 0)
+        await tokens.makeHash({ i }, { ttl: between(6500, 8500), replaces: `reset:${i % 50}` })
       if (i % 6 === 0) await tokens.makeHash({ i }, { ttl: between(6500, 8500) })
     })
   )
@@ -45,22 +48,27 @@ test('after the last token of every owner has ended nothing is left in Redis, wi
   // Everything has its end by now: the last calls of this test to the store are behind it.
   const { names } = await dump(redis, prefix)
   const families = [...names.keys()].map((name) => name.split(':')[0])
-  const counts = ['key', 'id', 'tokens', 'hash', 'latest'].map((family) => families.filter((f) => f === family).length)
+  const counts = ['key', 'id', 'tokens', 'hash', 'latest'].map(
+    (family) => families.filter((f) => f === family).length
+  )
   expect(Math.min(...counts)).toBeGreaterThan(10)
   const records = [...names].filter(([name]) => name.startsWith('key:'))
   const longest = new Map<string, number>()
   for (const [, { value, ends }] of records) {
+    if (!(value as string).startsWith('{')) continue // an old key
     const { owner_id } = JSON.parse(value as string) as Token
-    if (owner_id) longest.set(owner_id, Math.max(longest.get(owner_id) ?? 0, ends))
+    longest.set(owner_id, Math.max(longest.get(owner_id) ?? 0, ends))
   }
   const sets = [...names].filter(([name]) => name.startsWith('tokens:'))
-  expect(new Map(sets.map(([name, { ends }]) => [name.slice('tokens:'.length), ends]))).toEqual(longest)
+  expect(new Map(sets.map(([name, { ends }]) => [name.slice('tokens:'.length), ends]))).toEqual(
+    longest
+  )
 
   await until(async () => (await redis.dbsize()) === 0, 30_000)
   expect(await redis.dbsize()).toBe(0)
 })
 
-test('an idle token lives on while it is used, never past its ttl, and all of it ends together', async () => {
+test('an idle token lives on while it is used, never past its ttl, and ends as one', async () => {
   const redis = client({}, server.url)
   const prefix = freshPrefix()
   // Longer than any pause between two uses.

@@ -9,12 +9,16 @@ test('an owner who keeps logging in never gathers dead members', async () => {
   const redis = client()
   const prefix = freshPrefix()
   const tokens = store({ prefix })
-  const login = async (owner_id: string, lifetime: { ttl?: number; idle?: number }): Promise<number> => {
+  const login = async (
+    owner_id: string,
+    lifetime: { ttl?: number; idle?: number }
+  ): Promise<number> => {
     let most = 0
     for (let n = 0; n < LOGINS; n++) {
       const { id, expires_at } = await tokens.add({ owner_id, ...lifetime })
       const set = await redis.zrange(`${prefix}:tokens:${owner_id}`, '0', '-1', 'WITHSCORES')
-      // The set is gone with its last member, or is as this add left it: without what had ended at its time.
+      // The set is gone with its last member, or is as this add left it: without what had ended
+      // at its time.
       if (set.length > 0) expect(set).toContain(id)
       const scores = set.filter((_, i) => i % 2).map(Number)
       expect(scores.filter((score) => score < expires_at! - MS)).toEqual([])

@@ -35,7 +35,7 @@ test.each([
   { seed: 1, steps: 3000, digest: false },
   { seed: 2, steps: 1000, digest: true }
 ])(
-  'every method answers, and leaves in Redis, what a simple model says: $steps calls, digest $digest',
+  'methods answer, and leave in Redis, what a simple model says: $steps calls, digest $digest',
   async (given) => {
     const redis = client({}, server.url)
     const prefix = freshPrefix()

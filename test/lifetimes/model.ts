@@ -1,14 +1,19 @@
 /**
- * What a store must hold and answer, told in a few maps, and a comparison of all that Redis holds with it.
- * A call happens at a moment that only Redis knows, so it may have happened at any millisecond between the dumps
- * before and after it: the model is run for each until one explains the answer and everything that is left.
+ * What a store must hold and answer, told in a few maps, and a comparison of all that Redis holds
+ * with it. A call happens at a moment that only Redis knows, so it may have happened at any
+ * millisecond between the dumps before and after it: the model is run for each until one explains
+ * the answer and everything that is left.
  */
 import { createHash } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
 import type { Redis } from 'ioredis'
-import { KeyTakenError, LimitError, type Token } from '../../src/main'
+import type { Token } from '../../src/main'
+import { snapshot } from '../support'
 
-/** When a call happened: Redis judges expiry by the moment a script began, the script reads TIME a little later. */
+/**
+ * When a call happened: Redis judges expiry by the moment a script began, the script reads TIME a
+ * little later.
+ */
 export interface Moment {
   began: number
   now: number
@@ -24,11 +29,15 @@ export interface Held {
   every?: number
   /** Infinity for never. */
   ends: number
-  /** Keys rotated out, and when their grace is over. */
-  graced: Map<string, number>
 }
 
-/** What may be left of a token whose record was evicted: its id, and its entry in the owner's set. */
+/** A key within its grace: whose it was, and when that is over. */
+interface Old {
+  id: string
+  ends: number
+}
+
+/** What is left of a token whose record was evicted: its id. */
 interface Ghost {
   key: string
   ends: number
@@ -54,45 +63,28 @@ export interface Add {
 
 export type Answer = unknown
 
-/** The names of one root in Redis and the time by its clock. */
+/** Of a call that is refused: the code of its error. */
+export class Refused {
+  constructor(readonly code: string) {}
+}
+
+/** The names of one root in Redis and the time by its clock, at one moment. */
 export interface Dump {
   time: number
   names: Map<string, { type: string; value: string | string[]; ends: number }>
-  /** By how many ms an end may be off: none, but on a Redis that tells only the time left. */
-  slack: number
 }
 
-const DUMP = `
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local reply, exact = { now }, 1
-for _, name in ipairs(redis.call('KEYS', ARGV[1])) do
-  local type = redis.call('TYPE', name).ok
-  local ends = redis.pcall('PEXPIRETIME', name)
-  if tonumber(ends) == nil then
-    local left = redis.call('PTTL', name)
-    exact, ends = 0, left < 0 and left or now + left
-  end
-  local value = type == 'string' and redis.call('GET', name) or redis.call('ZRANGE', name, 0, -1, 'WITHSCORES')
-  reply[#reply + 1] = { name, type, value, ends }
-end
-reply[#reply + 1] = exact
-return reply`
-
-/** In one step, so that everything in it is of one moment. */
 export async function dump(redis: Redis, root: string): Promise<Dump> {
-  const reply = (await redis.eval(DUMP, 0, `${root}:*`)) as unknown[]
-  const rows = reply.slice(1, -1) as [string, string, string | string[], number][]
-  return {
-    time: reply[0] as number,
-    slack: reply.at(-1) === 1 ? 0 : 3,
-    names: new Map(
-      rows.map(([name, type, value, ends]) => [
-        name.slice(root.length + 1),
-        { type, value, ends: ends < 0 ? Infinity : ends }
-      ])
-    )
+  const { time, entries } = await snapshot(redis, `${root}:`)
+  const names: Dump['names'] = new Map()
+  for (const [name, { type, value, end }] of Object.entries(entries)) {
+    names.set(name.slice(root.length + 1), {
+      type,
+      value: value as string | string[],
+      ends: end ?? Infinity
+    })
   }
+  return { time, names }
 }
 
 const isLive = (ends: number, { began }: Moment): boolean => ends >= began
@@ -101,13 +93,19 @@ export class Model {
   readonly digest: boolean
   tokens = new Map<string, Held>()
   ghosts = new Map<string, Ghost>()
-  /** By owner: members that list and delOwner are to drop, and when their tokens would have ended. */
-  unlisted = new Map<string, Map<string, number>>()
-  /** Keys within a grace whose token was evicted: of no use, but there until they expire. */
-  strays = new Map<string, number>()
+  /**
+   * By owner: members whose record was evicted, and when they would have ended; they count until
+   * list drops them.
+   */
+  lost = new Map<string, Map<string, number>>()
+  /** Keys within their grace. They outlive their token, and open the next one of its id. */
+  old = new Map<string, Old>()
   hashes = new Map<string, Hash>()
   latest = new Map<string, { hash: string; ends: Hash['ends'] }>()
-  /** Every id there ever was and its owners, since an owner set may hold some whose end has passed. */
+  /**
+   * Every id there ever was and its owners, since an owner set may hold some whose end has
+   * passed.
+   */
   owners = new Map<string, Set<string>>()
   /** An owner whose set this step cleaned of members that ended before a time. */
   cleaned: { owner_id: string; before: number } | undefined
@@ -118,10 +116,10 @@ export class Model {
 
   clone(): Model {
     const other = new Model(this.digest)
-    for (const [id, token] of this.tokens) other.tokens.set(id, { ...token, graced: new Map(token.graced) })
+    for (const [id, token] of this.tokens) other.tokens.set(id, { ...token })
     other.ghosts = new Map(this.ghosts)
-    for (const [owner_id, members] of this.unlisted) other.unlisted.set(owner_id, new Map(members))
-    other.strays = new Map(this.strays)
+    for (const [owner_id, members] of this.lost) other.lost.set(owner_id, new Map(members))
+    other.old = new Map(this.old)
     for (const [hash, held] of this.hashes) other.hashes.set(hash, { ...held })
     for (const [name, held] of this.latest) other.latest.set(name, { ...held })
     other.owners = this.owners
@@ -136,23 +134,22 @@ export class Model {
   // What the methods answer. Each also changes the model as it must change Redis.
 
   add(given: Add, answer: Answer, at: Moment): Answer {
+    const { owner_id, attrs, idle } = given
     const added = answer as Token
     const key = given.key ?? added.key
     const id = given.id ?? added.id
-    const taken = this.#opened(key, at) !== undefined || isLive(this.strays.get(key) ?? -1, at)
-    const live = this.#live(given.owner_id, at.now)
-    const same = this.tokens.get(id)
-    if (same && isLive(same.ends, at)) {
-      if (same.key === key) return { ...this.#token(same), key, ...(given.onLimit === 'evict' ? { evicted: [] } : {}) }
-      return KeyTakenError
+    const ofEvict = (evicted: string[]): object => (given.onLimit === 'evict' ? { evicted } : {})
+    const same = this.#byId(id, at)
+    if (same && same.key === key) return { ...this.#token(same), key, ...ofEvict([]) }
+    if (same || this.#byKey(key, at) || this.#isOld(key, at)) return new Refused('TSKEYTAKEN')
+    const members = this.#members(owner_id, at.now)
+    const over = given.limit === undefined ? 0 : members.length - given.limit + 1
+    if (over > 0 && given.onLimit !== 'evict') return new Refused('TSLIMIT')
+    const evicted = members.slice(0, Math.max(over, 0)).filter((member) => member !== id)
+    for (const member of evicted) {
+      if (!this.lost.get(owner_id)?.delete(member)) this.tokens.delete(member)
     }
-    if (taken) return KeyTakenError
-    const over = given.limit === undefined ? 0 : live.length - given.limit + 1
-    if (over > 0 && given.onLimit !== 'evict') return LimitError
-    const evicted = live.slice(0, Math.max(over, 0)).map((token) => token.id)
-    for (const other of evicted) this.tokens.delete(other)
-    const { owner_id, attrs, idle } = given
-    const token: Held = { key, id, owner_id, attrs, ends: Infinity, graced: new Map() }
+    const token: Held = { key, id, owner_id, attrs, ends: Infinity }
     if (given.ttl !== undefined) token.ends = token.ends_at = at.now + given.ttl
     if (idle !== undefined) {
       token.idle = idle
@@ -161,10 +158,10 @@ export class Model {
     }
     this.tokens.set(id, token)
     this.ghosts.delete(id)
-    this.unlisted.get(owner_id)?.delete(id)
+    this.lost.get(owner_id)?.delete(id)
     this.owners.set(id, (this.owners.get(id) ?? new Set()).add(owner_id))
     this.cleaned = { owner_id, before: at.now }
-    return { ...this.#token(token), key, ...(given.onLimit === 'evict' ? { evicted } : {}) }
+    return { ...this.#token(token), key, ...ofEvict(evicted) }
   }
 
   getKey(key: string, touch: boolean, at: Moment): Answer {
@@ -172,7 +169,7 @@ export class Model {
     if (!token) return null
     if (touch && token.idle !== undefined) {
       const ends = Math.min(at.now + token.idle, token.ends_at ?? Infinity)
-      if (ends - token.ends >= token.every!) token.ends = ends
+      if (ends > at.now && ends - token.ends >= token.every!) token.ends = ends
     }
     return { ...this.#token(token), key }
   }
@@ -189,26 +186,28 @@ export class Model {
   }
 
   del(id: string, at: Moment): Answer {
-    return this.#byId(id, at) !== undefined && this.tokens.delete(id)
+    if (this.#byId(id, at)) return this.tokens.delete(id)
+    this.ghosts.delete(id)
+    return false
   }
 
   delKey(key: string, at: Moment): Answer {
     const token = this.#opened(key, at)
+    if (this.#isOld(key, at)) this.old.delete(key)
     return token !== undefined && this.tokens.delete(token.id)
   }
 
   delOwner(owner_id: string, except: string | undefined, at: Moment): Answer {
     const ended = this.#live(owner_id, at.began).filter(({ id }) => id !== except)
     for (const { id } of ended) this.tokens.delete(id)
-    this.#dropGhosts(owner_id)
+    this.lost.delete(owner_id)
     this.cleaned = { owner_id, before: at.began }
     return ended.length
   }
 
   list(owner_id: string, at: Moment): Answer {
     const live = this.#live(owner_id, at.now).sort((a, b) => (a.id < b.id ? -1 : 1))
-    this.#dropGhosts(owner_id)
-    this.cleaned = { owner_id, before: at.now }
+    this.lost.delete(owner_id)
     return live.map((token) => this.#token(token))
   }
 
@@ -220,19 +219,24 @@ export class Model {
   }
 
   count(owner_id: string, at: Moment): Answer {
-    return this.#live(owner_id, at.now).length
+    return this.#members(owner_id, at.now).length
   }
 
   rotate(id: string, grace: number | undefined, answer: Answer, at: Moment): Answer {
     const token = this.#byId(id, at)
     if (!token || !answer) return token ? this.#token(token) : null
-    for (const [old, till] of token.graced) if (till < at.now) token.graced.delete(old)
-    if (grace !== undefined) token.graced.set(token.key, at.now + grace)
+    if (grace !== undefined) this.old.set(token.key, { id, ends: at.now + grace })
     token.key = (answer as Token).key
     return { ...this.#token(token), key: token.key }
   }
 
-  makeHash(value: unknown, ttl: number, replaces: string | undefined, answer: Answer, at: Moment): Answer {
+  makeHash(
+    value: unknown,
+    ttl: number,
+    replaces: string | undefined,
+    answer: Answer,
+    at: Moment
+  ): Answer {
     const ends = { after: ttl }
     const older = replaces === undefined ? undefined : this.latest.get(replaces)
     if (older && isLive(older.ends as number, at)) this.hashes.delete(older.hash)
@@ -257,68 +261,72 @@ export class Model {
     return held !== undefined && isLive(held.ends as number, at) && this.hashes.delete(hash)
   }
 
-  reset(at: Moment): Answer {
-    const tokens = [...this.tokens.values()].filter(({ ends }) => isLive(ends, at))
-    // By a later script than the tokens, which the owner sets lead to.
-    const hashes = [...this.hashes.values()].filter(({ ends }) => (ends as number) >= at.now)
-    for (const held of [this.tokens, this.ghosts, this.unlisted, this.strays, this.hashes, this.latest]) held.clear()
-    return tokens.length + hashes.length
+  /** A walk of many calls: what ends meanwhile is counted or not. */
+  reset(answer: Answer, { began, now }: Moment): Answer {
+    const ends = [...this.tokens.values(), ...this.hashes.values()].map(
+      (held) => held.ends as number
+    )
+    const [least, most] = [
+      ends.filter((end) => end > now).length,
+      ends.filter((end) => end >= began).length
+    ]
+    for (const held of [this.tokens, this.ghosts, this.lost, this.old, this.hashes, this.latest])
+      held.clear()
+    return least <= (answer as number) && (answer as number) <= most ? answer : least
   }
 
   /** What Redis does when memory is short: the record is gone, and nothing else. */
   evict(id: string): void {
-    const { owner_id, key, ends, graced } = this.tokens.get(id)!
+    const { owner_id, key, ends } = this.tokens.get(id)!
     this.tokens.delete(id)
     this.ghosts.set(id, { key, ends })
-    this.unlisted.set(owner_id, (this.unlisted.get(owner_id) ?? new Map<string, number>()).set(id, ends))
-    for (const [old, till] of graced) this.strays.set(old, Math.min(till, ends))
+    this.lost.set(owner_id, (this.lost.get(owner_id) ?? new Map<string, number>()).set(id, ends))
   }
 
   /** What in a dump contradicts the model, after a call at that moment. */
   faults(found: Dump, at: Moment): string[] {
     const faults: string[] = []
     const unexplained = new Map(found.names)
-    const sameEnd = (a: number, b: number): boolean => a === b || Math.abs(a - b) <= found.slack
     // Whether what ends then must be there, or, when that is while the dump is made, may be.
     const may = (ends: number): boolean => ends >= at.began
     const must = (ends: number): boolean => ends > found.time
-    const claims: { name: string; ends: number; value: unknown; parse: (text: string) => unknown }[] = []
-    const take = (name: string, ends: number, value: unknown, parse: (text: string) => unknown): void => {
+    const claims: {
+      name: string
+      ends: number
+      value: unknown
+      parse: (text: string) => unknown
+    }[] = []
+    const take = (
+      name: string,
+      ends: number,
+      value: unknown,
+      parse: (text: string) => unknown
+    ): void => {
       claims.push({ name, ends, value, parse })
     }
     const text = (value: string): string => value
 
     const members = new Map<string, Map<string, number>>()
-    for (const token of this.tokens.values()) {
-      const { key, id, owner_id, ends_at, idle, every, attrs, ends, graced } = token
-      const record = {
-        id,
-        owner_id,
-        ...(ends === Infinity ? {} : { expires_at: ends }),
-        ...(ends_at === undefined ? {} : { ends_at }),
-        ...(idle === undefined ? {} : { idle, every }),
-        attrs
-      }
-      const listed = new Map([...graced].map(([old, till]) => [this.stored(old), till]))
-      const withoutGraced = (json: string): unknown => {
-        const { graced: stored, ...rest } = JSON.parse(json) as { graced?: Record<string, number> }
-        const wrong = !isDeepStrictEqual(new Map(Object.entries(stored ?? {})), listed)
-        return wrong || Object.keys(rest).at(-1) !== 'attrs' ? json : rest
-      }
-      take(`key:${this.stored(key)}`, ends, record, withoutGraced)
-      take(`id:${id}`, ends, this.stored(key), text)
-      for (const [old, till] of graced) {
-        take(`key:${this.stored(old)}`, Math.min(till, ends), { id, grace: till }, JSON.parse)
-      }
-      if (!members.get(owner_id)?.set(id, ends)) members.set(owner_id, new Map([[id, ends]]))
+    const list = (owner_id: string, id: string, ends: number): void => {
+      members.set(owner_id, (members.get(owner_id) ?? new Map<string, number>()).set(id, ends))
     }
+    for (const { key, id, owner_id, attrs, ends_at, idle, every, ends } of this.tokens.values()) {
+      const absolute = ends_at === undefined ? {} : { ends_at }
+      const sliding = idle === undefined ? {} : { idle, every }
+      const record = JSON.stringify({ id, owner_id, ...absolute, ...sliding, attrs })
+      take(`key:${this.stored(key)}`, ends, record, asWritten)
+      take(`id:${id}`, ends, this.stored(key), text)
+      list(owner_id, id, ends)
+    }
+    for (const [key, { id, ends }] of this.old)
+      take(`key:${this.stored(key)}`, ends, `${id} ${ends}`, text)
     for (const [hash, held] of this.hashes)
       take(`hash:${this.stored(hash)}`, held.ends as number, held.value, JSON.parse)
-    for (const [name, { hash, ends }] of this.latest) take(`latest:${name}`, ends as number, this.stored(hash), text)
-    for (const [id, { key, ends }] of this.ghosts) {
-      if (unexplained.has(`id:${id}`)) take(`id:${id}`, ends, this.stored(key), text)
-    }
-    for (const [old, ends] of this.strays) if (may(ends)) unexplained.delete(`key:${this.stored(old)}`)
+    for (const [name, { hash, ends }] of this.latest)
+      take(`latest:${name}`, ends as number, this.stored(hash), text)
+    for (const [id, { key, ends }] of this.ghosts) take(`id:${id}`, ends, this.stored(key), text)
+    for (const [owner_id, lost] of this.lost)
+      for (const [id, ends] of lost) list(owner_id, id, ends)
     // What ends last first: the name of a key that has ended may be another token's by now.
     for (const { name, ends, value, parse } of claims.sort((a, b) => (a.ends < b.ends ? 1 : -1))) {
       const entry = unexplained.get(name)
@@ -328,7 +336,7 @@ export class Model {
         continue
       }
       if (!may(ends)) faults.push(`${name} should have ended`)
-      if (!sameEnd(entry.ends, ends)) faults.push(`${name} ends at ${entry.ends}, not ${ends}`)
+      if (entry.ends !== ends) faults.push(`${name} ends at ${entry.ends}, not ${ends}`)
       if (entry.type !== 'string' || !isDeepStrictEqual(parse(entry.value as string), value)) {
         faults.push(`${name} is ${JSON.stringify(entry.value)}, not ${JSON.stringify(value)}`)
       }
@@ -348,16 +356,18 @@ export class Model {
         last = score
         const expected = members.get(owner_id)?.get(id)
         members.get(owner_id)?.delete(id)
-        if (expected !== undefined && score !== expected) faults.push(`${name} has ${id} at ${score}, not ${expected}`)
-        const ghost = this.unlisted.get(owner_id)?.has(id) ?? false
+        if (expected !== undefined && score !== expected)
+          faults.push(`${name} has ${id} at ${score}, not ${expected}`)
         const dead = score < at.now && (this.owners.get(id)?.has(owner_id) ?? false)
-        if (expected === undefined && !ghost && !dead) faults.push(`${name} lists ${id}, which is not there`)
-        if (this.cleaned?.owner_id === owner_id && score < this.cleaned.before) faults.push(`${name} keeps dead ${id}`)
+        if (expected === undefined && !dead) faults.push(`${name} lists ${id}, which is not there`)
+        if (this.cleaned?.owner_id === owner_id && score < this.cleaned.before)
+          faults.push(`${name} keeps dead ${id}`)
       }
-      if (!sameEnd(ends, last)) faults.push(`${name} ends at ${ends}, its last member at ${last}`)
+      if (ends !== last) faults.push(`${name} ends at ${ends}, its last member at ${last}`)
     }
     for (const [owner_id, missing] of members) {
-      for (const [id, ends] of missing) if (must(ends)) faults.push(`tokens:${owner_id} does not list ${id}`)
+      for (const [id, ends] of missing)
+        if (must(ends)) faults.push(`tokens:${owner_id} does not list ${id}`)
     }
     return faults
   }
@@ -366,12 +376,14 @@ export class Model {
   prune({ began }: Moment): void {
     for (const [id, { ends }] of this.tokens) if (ends < began) this.tokens.delete(id)
     for (const [id, { ends }] of this.ghosts) if (ends < began) this.ghosts.delete(id)
-    for (const members of this.unlisted.values()) {
-      for (const [id, ends] of members) if (ends < began) members.delete(id)
+    for (const lost of this.lost.values()) {
+      for (const [id, ends] of lost) if (ends < began) lost.delete(id)
     }
-    for (const [old, ends] of this.strays) if (ends < began) this.strays.delete(old)
-    for (const [hash, { ends }] of this.hashes) if ((ends as number) < began) this.hashes.delete(hash)
-    for (const [name, { ends }] of this.latest) if ((ends as number) < began) this.latest.delete(name)
+    for (const [key, { ends }] of this.old) if (ends < began) this.old.delete(key)
+    for (const [hash, { ends }] of this.hashes)
+      if ((ends as number) < began) this.hashes.delete(hash)
+    for (const [name, { ends }] of this.latest)
+      if ((ends as number) < began) this.latest.delete(name)
   }
 
   /** Learns when hashes end, and that is within what their TTL allows. */
@@ -382,7 +394,7 @@ export class Model {
       const earliest = since + held.ends.after
       const latest = found.time + held.ends.after
       const ends = found.names.get(name)?.ends ?? earliest
-      if (ends < earliest - found.slack || ends > latest + found.slack) {
+      if (ends < earliest || ends > latest) {
         faults.push(`${name} ends at ${ends}, not between ${earliest} and ${latest}`)
       }
       held.ends = ends
@@ -407,22 +419,38 @@ export class Model {
     return token && isLive(token.ends, at) ? token : undefined
   }
 
+  #byKey(key: string, at: Moment): Held | undefined {
+    return [...this.tokens.values()].find((token) => token.key === key && isLive(token.ends, at))
+  }
+
+  #isOld(key: string, at: Moment): boolean {
+    return isLive(this.old.get(key)?.ends ?? -1, at)
+  }
+
   #opened(key: string, at: Moment): Held | undefined {
-    for (const token of this.tokens.values()) {
-      if (!isLive(token.ends, at)) continue
-      if (token.key === key || isLive(token.graced.get(key) ?? -1, at)) return token
-    }
-    return undefined
+    return this.#isOld(key, at) ? this.#byId(this.old.get(key)!.id, at) : this.#byKey(key, at)
   }
 
   /** In the order in which they end, those that never do by id. */
   #live(owner_id: string, now: number): Held[] {
-    const live = [...this.tokens.values()].filter((token) => token.owner_id === owner_id && token.ends >= now)
-    return live.sort((a, b) => (a.ends === b.ends ? (a.id < b.id ? -1 : 1) : a.ends - b.ends))
+    const live = [...this.tokens.values()].filter(
+      (token) => token.owner_id === owner_id && token.ends >= now
+    )
+    return live.sort(byEnd)
   }
 
-  #dropGhosts(owner_id: string): void {
-    for (const id of this.unlisted.get(owner_id)?.keys() ?? []) this.ghosts.delete(id)
-    this.unlisted.delete(owner_id)
+  /** Ids of what the owner set lists at a time, in its order. */
+  #members(owner_id: string, now: number): string[] {
+    const lost = [...(this.lost.get(owner_id) ?? [])].map(([id, ends]) => ({ id, ends }))
+    return [...this.#live(owner_id, now), ...lost.filter(({ ends }) => ends >= now)]
+      .sort(byEnd)
+      .map(({ id }) => id)
   }
 }
+
+type Ending = { id: string; ends: number }
+const byEnd = (a: Ending, b: Ending): number =>
+  a.ends === b.ends ? (a.id < b.id ? -1 : 1) : a.ends - b.ends
+
+/** A record as its text must be, but for the attrs, whose text is the caller's. */
+const asWritten = (record: string): string => JSON.stringify(JSON.parse(record))

@@ -11,14 +11,26 @@ beforeAll(async () => {
 afterAll(() => server.stop())
 
 // What moves the end of an owner set: nothing here but tokens that come, are used and go.
-const weights: Weights = { add: 40, getKey: 30, rotate: 6, del: 8, delKey: 4, delOwner: 2, evict: 4, list: 2, count: 4 }
+const weights: Weights = {
+  add: 40,
+  getKey: 30,
+  rotate: 6,
+  del: 8,
+  delKey: 4,
+  delOwner: 2,
+  evict: 4,
+  list: 2,
+  count: 4
+}
 
 test.each([11, 12, 13])(
-  'an owner set ends with its longest-lived member, and with the last of them, at every step (seed %d)',
+  'an owner set ends with its longest-lived member, at every step (seed %d)',
   async (seed) => {
     const redis = client({}, server.url)
     const prefix = freshPrefix()
-    const stores = configs.map((config) => store<Record<string, unknown>>({ ...config, prefix, redis: server.url }))
+    const stores = configs.map((config) =>
+      store<Record<string, unknown>>({ ...config, prefix, redis: server.url })
+    )
     console.log(await run(redis, prefix, stores, { seed, steps: 1000, weights }))
   }
 )

@@ -33,7 +33,11 @@ test('of many adds that force one key exactly one wins, and the others write not
   const { prefix, stores } = await contenders(N)
   const wins = new Array<number>(N).fill(0)
   const ran = await rounds(
-    addsOf(stores[0]!, (i, key, round) => stores[i]!.add({ owner_id: `user-${i}`, key, attrs: { round } }), wins),
+    addsOf(
+      stores[0]!,
+      (i, key, round) => stores[i]!.add({ owner_id: `user-${i}`, key, attrs: { round } }),
+      wins
+    ),
     { check: async () => expect(await audit(client(), prefix)).toEqual([]), seen: wins }
   )
   expect(Math.min(...wins)).toBeGreaterThan(0)
@@ -46,7 +50,8 @@ test('in two calls, more than one wins', async () => {
   const clients = await connected(N)
   await breaks(
     addsOf(stores[0]!, async (i, key, round) => {
-      if (await clients[i]!.exists(`${prefix}:key:${key}`)) throw new KeyTakenError('TSKEYTAKEN', 'taken')
+      if (await clients[i]!.exists(`${prefix}:key:${key}`))
+        throw new KeyTakenError('TSKEYTAKEN', 'taken')
       const token = { id: idOf(round), owner_id: `user-${i}`, attrs: { round } }
       await clients[i]!.set(`${prefix}:key:${key}`, JSON.stringify(token))
       return { key, ...token }
@@ -60,7 +65,11 @@ test('of many adds of one key and id all answer the one token', async () => {
   const ran = await rounds(async (round) => {
     const id = idOf(round)
     const results = values(
-      await race(stores.map((tokens, i) => () => tokens.add({ owner_id: 'u', key: keyOf(round), id, attrs: { i } })))
+      await race(
+        stores.map(
+          (tokens, i) => () => tokens.add({ owner_id: 'u', key: keyOf(round), id, attrs: { i } })
+        )
+      )
     )
     expect(new Set(results.map((token) => JSON.stringify(token))).size).toBe(1)
   })
@@ -71,7 +80,11 @@ test('of many adds of one key and id all answer the one token', async () => {
 
 type Restore = (i: number, id: string, key: string) => Promise<unknown>
 
-function restoresOf(looker: Tokens, restore: Restore, wins: number[] = []): (round: number) => Promise<void> {
+function restoresOf(
+  looker: Tokens,
+  restore: Restore,
+  wins: number[] = []
+): (round: number) => Promise<void> {
   const race = races(25)
   return async (round) => {
     const id = idOf(round)
@@ -89,7 +102,11 @@ test('of many adds that restore one id under different keys exactly one wins', a
   const { prefix, stores } = await contenders(N)
   const wins = new Array<number>(N).fill(0)
   const ran = await rounds(
-    restoresOf(stores[0]!, (i, id, key) => stores[i]!.add({ owner_id: `user-${i}`, id, key }), wins),
+    restoresOf(
+      stores[0]!,
+      (i, id, key) => stores[i]!.add({ owner_id: `user-${i}`, id, key }),
+      wins
+    ),
     { check: async () => expect(await audit(client(), prefix)).toEqual([]), seen: wins }
   )
   expect(Math.min(...wins)).toBeGreaterThan(0)
@@ -101,9 +118,15 @@ test('in two calls, more than one restores it', async () => {
   const clients = await connected(N)
   await breaks(
     restoresOf(stores[0]!, async (i, id, key) => {
-      if (await clients[i]!.exists(`${prefix}:id:${id}`)) throw new KeyTakenError('TSKEYTAKEN', 'taken')
+      if (await clients[i]!.exists(`${prefix}:id:${id}`))
+        throw new KeyTakenError('TSKEYTAKEN', 'taken')
       const token = { id, owner_id: `user-${i}`, attrs: {} }
-      await clients[i]!.mset(`${prefix}:key:${key}`, JSON.stringify(token), `${prefix}:id:${id}`, key)
+      await clients[i]!.mset(
+        `${prefix}:key:${key}`,
+        JSON.stringify(token),
+        `${prefix}:id:${id}`,
+        key
+      )
       return { key, ...token }
     })
   )

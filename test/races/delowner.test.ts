@@ -48,7 +48,8 @@ test('an add beside delOwner is ended and counted, or later and alive', async ()
   const { prefix, stores } = await contenders(6)
   const seen = { ended: 0, alive: 0 }
   const left: string[] = []
-  const delOwner: DelOwner = (i, owner_id, except) => stores[i]!.delOwner(owner_id, except ? { except } : {})
+  const delOwner: DelOwner = (i, owner_id, except) =>
+    stores[i]!.delOwner(owner_id, except ? { except } : {})
   const check = async (): Promise<void> => {
     expect(await audit(client(), prefix)).toEqual([])
     await Promise.all(left.splice(0).map((owner_id) => stores[0]!.delOwner(owner_id)))
@@ -63,13 +64,20 @@ test('in two calls, a token is alive but unlisted, or counted twice', async () =
   const clients = await connected(OWNERS)
   await breaks(
     roundsOf(stores, async (i, owner_id, except) => {
-      const ids = (await clients[i]!.zrange(`${prefix}:tokens:${owner_id}`, '0', '-1')).filter((id) => id !== except)
+      const ids = (await clients[i]!.zrange(`${prefix}:tokens:${owner_id}`, '0', '-1')).filter(
+        (id) => id !== except
+      )
       if (ids.length === 0) return 0
       const idNames = ids.map((id) => `${prefix}:id:${id}`)
       const keys = await clients[i]!.mget(idNames)
-      const multi = clients[i]!.multi().del(...idNames, ...keys.map((key) => `${prefix}:key:${key}`))
+      const multi = clients[i]!.multi().del(
+        ...idNames,
+        ...keys.map((key) => `${prefix}:key:${key}`)
+      )
       await (
-        except ? multi.zrem(`${prefix}:tokens:${owner_id}`, ...ids) : multi.del(`${prefix}:tokens:${owner_id}`)
+        except
+          ? multi.zrem(`${prefix}:tokens:${owner_id}`, ...ids)
+          : multi.del(`${prefix}:tokens:${owner_id}`)
       ).exec()
       return ids.length
     })

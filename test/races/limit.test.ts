@@ -15,7 +15,9 @@ function roundsOf(stores: Tokens[], add: Add): (round: number) => Promise<void> 
   return async (round) => {
     const owner_id = `user-${round}`
     for (let n = 0; n < round % LIMIT; n++) await stores[0]!.add({ owner_id })
-    const results = await race(stores.map((_, i) => () => add(i, { owner_id, ...lifetimes[(round + i) % 4] })))
+    const results = await race(
+      stores.map((_, i) => () => add(i, { owner_id, ...lifetimes[(round + i) % 4] }))
+    )
     const added = results.filter((result) => !isError(result))
     expect(added).toHaveLength(LIMIT - (round % LIMIT))
     expect(results.filter((result) => result instanceof LimitError)).toHaveLength(N - added.length)
@@ -43,7 +45,7 @@ test('reject: never more than the limit, however many add at once', async () => 
   )
 })
 
-test('evict: never more than the limit, and every token over it is named in one answer', async () => {
+test('evict: never more than the limit, each token over it is named in one answer', async () => {
   const { prefix, stores } = await contenders(N)
   const redis = client()
   const race = races(7)
@@ -57,7 +59,10 @@ test('evict: never more than the limit, and every token over it is named in one 
     }
     const add = { owner_id, limit: LIMIT, onLimit: 'evict' } as const
     const [, ...added] = values(
-      await race([watch, ...stores.map((tokens, i) => () => tokens.add({ ...add, ...lifetimes[(round + i) % 4] }))])
+      await race([
+        watch,
+        ...stores.map((tokens, i) => () => tokens.add({ ...add, ...lifetimes[(round + i) % 4] }))
+      ])
     )
     expect(Math.max(...most)).toBeLessThanOrEqual(LIMIT)
     const evicted = added.flatMap((token) => token.evicted!)
@@ -78,7 +83,8 @@ test('in two calls, there are more than the limit', async () => {
   const { stores } = await contenders(N)
   await breaks(
     roundsOf(stores, async (i, token) => {
-      if ((await stores[i]!.count(token.owner_id)) >= LIMIT) throw new LimitError('TSLIMIT', 'too many')
+      if ((await stores[i]!.count(token.owner_id)) >= LIMIT)
+        throw new LimitError('TSLIMIT', 'too many')
       return stores[i]!.add(token)
     })
   )

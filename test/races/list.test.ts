@@ -10,8 +10,13 @@ const lifetimes = [{}, { ttl: 600 }, { idle: 600 }]
 
 type List = (i: number, owner_id: string) => Promise<{ id: string }[]>
 
-describe('a list that drops an id whose record Redis evicted, beside an add that restores it', () => {
-  function roundsOf(prefix: string, [adder, restorer]: Tokens[], list: List, seen = { before: 0, after: 0 }) {
+describe('a list that drops an id without its record, beside an add that restores it', () => {
+  function roundsOf(
+    prefix: string,
+    [adder, restorer]: Tokens[],
+    list: List,
+    seen = { before: 0, after: 0 }
+  ) {
     const race = races(23)
     const redis = client()
     return async (round: number): Promise<void> => {
@@ -52,7 +57,10 @@ describe('a list that drops an id whose record Redis evicted, beside an add that
       roundsOf(prefix, stores, async (i, owner_id) => {
         const found = await look(clients[i]!, prefix, owner_id)
         for (const { id } of found.filter(({ record }) => record === null)) {
-          await clients[i]!.multi().zrem(`${prefix}:tokens:${owner_id}`, id).del(`${prefix}:id:${id}`).exec()
+          await clients[i]!.multi()
+            .zrem(`${prefix}:tokens:${owner_id}`, id)
+            .del(`${prefix}:id:${id}`)
+            .exec()
         }
         return found.filter(({ record }) => record !== null)
       })
@@ -84,8 +92,13 @@ describe('list and count beside rotates', () => {
           ...Array.from({ length: LISTS }, (_, i) => () => count(i, owner_id))
         ])
       ).filter((result) => result !== null)
-      const seen = results.map((result) => (typeof result === 'number' ? result : result.map(({ id }) => id)))
-      expect(seen).toEqual([...Array<string[]>(LISTS).fill(ids), ...Array<number>(LISTS).fill(TOKENS)])
+      const seen = results.map((result) =>
+        typeof result === 'number' ? result : result.map(({ id }) => id)
+      )
+      expect(seen).toEqual([
+        ...Array<string[]>(LISTS).fill(ids),
+        ...Array<number>(LISTS).fill(TOKENS)
+      ])
     }
   }
 
@@ -123,7 +136,11 @@ describe('list and count beside rotates', () => {
 })
 
 /** A list in two calls: which ids an owner has and their keys, and what is under those. */
-async function look(redis: Redis, prefix: string, owner_id: string): Promise<{ id: string; record: string | null }[]> {
+async function look(
+  redis: Redis,
+  prefix: string,
+  owner_id: string
+): Promise<{ id: string; record: string | null }[]> {
   const lua = `local ids, keys = redis.call('ZRANGE', KEYS[1], 0, -1), {}
     for i, id in ipairs(ids) do keys[i] = redis.call('GET', ARGV[1] .. id) end
     return { ids, keys }`

@@ -9,12 +9,20 @@ const NAMES = 100
 
 type Make = (i: number, value: unknown, replaces: string) => Promise<string>
 
-function roundsOf(looker: Tokens, prefix: string, make: Make, wins: number[] = []): (round: number) => Promise<void> {
+function roundsOf(
+  looker: Tokens,
+  prefix: string,
+  make: Make,
+  wins: number[] = []
+): (round: number) => Promise<void> {
   const race = races(18)
   const redis = client()
   return async (round) => {
-    const replaces = `reset:user-${round % NAMES}` // so that later rounds end what earlier ones left
-    const hashes = values(await race(Array.from({ length: N }, (_, i) => () => make(i, { round, i }, replaces))))
+    // So that later rounds end what earlier ones left.
+    const replaces = `reset:user-${round % NAMES}`
+    const hashes = values(
+      await race(Array.from({ length: N }, (_, i) => () => make(i, { round, i }, replaces)))
+    )
     const found = await Promise.all(hashes.map((hash) => looker.getHash(hash)))
     const left = found.findIndex((value) => value !== null)
     expect(found.filter((value) => value !== null)).toEqual([{ round, i: left }])
@@ -38,7 +46,9 @@ test('a hash that is taken is never given twice', async () => {
   const race = races(19)
   const made = new Map<string, string>()
   const run = async (round: number): Promise<void> => {
-    const hashes = values(await race(stores.map((tokens, i) => () => tokens.makeHash(`${round}/${i}`, 600))))
+    const hashes = values(
+      await race(stores.map((tokens, i) => () => tokens.makeHash(`${round}/${i}`, 600)))
+    )
     for (const [i, hash] of hashes.entries()) {
       expect(made.has(hash)).toBe(false)
       made.set(hash, `${round}/${i}`)
@@ -62,7 +72,12 @@ test('in two calls, more than one is left', async () => {
     roundsOf(stores[0]!, prefix, async (i, value, replaces) => {
       const hash = `hash-${made++}`
       const older = await clients[i]!.get(`${prefix}:latest:${replaces}`)
-      await clients[i]!.mset(`${prefix}:hash:${hash}`, JSON.stringify(value), `${prefix}:latest:${replaces}`, hash)
+      await clients[i]!.mset(
+        `${prefix}:hash:${hash}`,
+        JSON.stringify(value),
+        `${prefix}:latest:${replaces}`,
+        hash
+      )
       if (older !== null) await clients[i]!.del(`${prefix}:hash:${older}`)
       return hash
     })

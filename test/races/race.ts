@@ -1,17 +1,25 @@
 import type { Redis } from 'ioredis'
 import type { Tokenstore } from '../../src/main'
 import type { Config } from '../../src/types'
-import { client, freshPrefix, random, store } from '../support'
+import { client, freshPrefix, names, random, store } from '../support'
 
 export const ROUNDS = 1000
 const AT_ONCE = 50
 
 export type Tokens = Tokenstore<Record<string, unknown>>
 
-/** Stores of one prefix, each on a connection of its own, so that Redis may take their calls in any order. */
-export async function contenders(n: number, config: Config = {}): Promise<{ prefix: string; stores: Tokens[] }> {
+/**
+ * Stores of one prefix, each on a connection of its own, so that Redis may take their calls in
+ * any order.
+ */
+export async function contenders(
+  n: number,
+  config: Config = {}
+): Promise<{ prefix: string; stores: Tokens[] }> {
   const prefix = freshPrefix()
-  const stores = Array.from({ length: n }, () => store<Record<string, unknown>>({ prefix, ...config }))
+  const stores = Array.from({ length: n }, () =>
+    store<Record<string, unknown>>({ prefix, ...config })
+  )
   await Promise.all(stores.map((tokens) => tokens.count('nobody')))
   return { prefix, stores }
 }
@@ -23,6 +31,14 @@ export async function connected(n: number): Promise<Redis[]> {
   return clients
 }
 
+/** As `names`, without old keys: they may outlive their tokens, till their grace is over. */
+export async function living(redis: Redis, prefix: string): Promise<Record<string, unknown>> {
+  const entries = Object.entries(await names(redis, prefix))
+  return Object.fromEntries(
+    entries.filter(([, { value }]) => !/^[\da-f-]{36} \d+$/.test(String(value)))
+  )
+}
+
 interface Rounds {
   /** What they leave, between some of them, with none under way. */
   check?: () => Promise<void>
@@ -30,7 +46,10 @@ interface Rounds {
   seen?: Record<string, number> | number[]
 }
 
-/** Runs ROUNDS rounds, and more while there is an outcome that none has had yet. Answers how many it ran. */
+/**
+ * Runs ROUNDS rounds, and more while there is an outcome that none has had yet. Answers how many
+ * it ran.
+ */
 export async function rounds(
   run: (round: number) => Promise<void>,
   { check, seen = {} }: Rounds = {}
@@ -45,24 +64,30 @@ export async function rounds(
   return first
 }
 
-/** Of one kind of race: all calls are sent before any answer is read, in another order each time. */
+/**
+ * Of one kind of race: all calls are sent before any answer is read, in another order each time.
+ */
 export function races(seed: number) {
   const rng = random(seed)
   return async <T>(calls: (() => Promise<T>)[]): Promise<(T | Error)[]> => {
     const results: Promise<T | Error>[] = []
-    for (const i of shuffled(calls.length, rng)) results[i] = calls[i]!().catch((error: Error) => error)
+    for (const i of shuffled(calls.length, rng))
+      results[i] = calls[i]!().catch((error: Error) => error)
     return Promise.all(results)
   }
 }
 
 /**
- * Runs rounds of a race with an operation that is split in two calls until one fails: a race that passes with that as
- * well shows nothing. Whether the others come into the gap is up to the machine; on one core it may take many rounds.
+ * Runs rounds of a race with an operation that is split in two calls until one fails: a race that
+ * passes with that as well shows nothing. Whether the others come into the gap is up to the
+ * machine; on one core it may take many rounds.
  */
 export async function breaks(run: (round: number) => Promise<void>): Promise<void> {
   const failed: unknown[] = []
   for (let first = 0; failed.length === 0 && first < ROUNDS; first += AT_ONCE) {
-    const outcomes = await Promise.allSettled(Array.from({ length: AT_ONCE }, (_, i) => run(first + i)))
+    const outcomes = await Promise.allSettled(
+      Array.from({ length: AT_ONCE }, (_, i) => run(first + i))
+    )
     for (const outcome of outcomes) if (outcome.status === 'rejected') failed.push(outcome.reason)
   }
   expect(failed).not.toEqual([])

@@ -23,7 +23,9 @@ afterAll(() => server.stop())
 async function fill(tokens: Tokens): Promise<Token[]> {
   const lifetimes = [{}, { ttl: 600 }, { idle: 600 }]
   const added: Token[] = await Promise.all(
-    Array.from({ length: TOKENS }, (_, i) => tokens.add({ owner_id: `user-${i % 2}`, ...lifetimes[i % 3] }))
+    Array.from({ length: TOKENS }, (_, i) =>
+      tokens.add({ owner_id: `user-${i % 2}`, ...lifetimes[i % 3] })
+    )
   )
   const [rotated] = await Promise.all([
     tokens.rotate(added[1]!.id, { grace: 300 }),
@@ -58,7 +60,8 @@ type Reset = (tokens: Tokens, added: Token[], prefix: string) => Promise<number>
 const views = [
   async (tokens: Tokens, { key }: Token) => (await tokens.getKey(key)) !== null,
   async (tokens: Tokens, { id }: Token) => (await tokens.get(id)) !== null,
-  async (tokens: Tokens, { id, owner_id }: Token) => (await tokens.list(owner_id)).some((token) => token.id === id)
+  async (tokens: Tokens, { id, owner_id }: Token) =>
+    (await tokens.list(owner_id)).some((token) => token.id === id)
 ]
 
 function roundsOf(redis: Redis, reset: Reset, seen = { whole: 0, gone: 0, between: 0 }) {
@@ -88,7 +91,9 @@ function roundsOf(redis: Redis, reset: Reset, seen = { whole: 0, gone: 0, betwee
       while (running) {
         const multi = redis.multi()
         for (const { key, id, owner_id } of added) {
-          multi.exists(`${prefix}:key:${key}`, `${prefix}:id:${id}`).zscore(`${prefix}:tokens:${owner_id}`, id)
+          multi
+            .exists(`${prefix}:key:${key}`, `${prefix}:id:${id}`)
+            .zscore(`${prefix}:tokens:${owner_id}`, id)
         }
         const replies = (await multi.exec())!.map(([, reply]) => reply)
         for (let i = 0; i < replies.length; i += 2) {

@@ -1,5 +1,5 @@
-import { audit, client, closeAfterAll, names } from '../support'
-import { contenders, races, rounds, values } from './race'
+import { audit, client, closeAfterAll } from '../support'
+import { contenders, living, races, rounds, values } from './race'
 
 closeAfterAll()
 
@@ -29,16 +29,19 @@ test.each(['del', 'delOwner', 'delKey within a grace'])(
       seen.before += answered.length
       seen.after += rotators.length - answered.length
       const keys = [key, ...answered.map((token) => token.key)]
-      expect(await Promise.all(keys.map((each) => ender!.getKey(each)))).toEqual(keys.map(() => null))
+      expect(await Promise.all(keys.map((each) => ender!.getKey(each)))).toEqual(
+        keys.map(() => null)
+      )
       expect(await ender!.list(owner_id)).toEqual([])
     }
     await rounds(run, { seen })
     expect(Math.min(seen.before, seen.after)).toBeGreaterThan(0)
-    expect(await names(client(), prefix)).toEqual({})
+    expect(await living(client(), prefix)).toEqual({})
+    expect(await audit(client(), prefix)).toEqual([])
   }
 )
 
-test('delKey of a key that rotate ends at the same time ends the token or finds nothing', async () => {
+test('delKey of a key that is rotated out meanwhile ends the token or finds nothing', async () => {
   const { prefix, stores } = await contenders(4)
   const [ender, ...rotators] = stores
   const race = races(11)
@@ -46,7 +49,10 @@ test('delKey of a key that rotate ends at the same time ends the token or finds 
   const run = async (round: number): Promise<void> => {
     const { id, key } = await ender!.add({ owner_id: `user-${round % 7}`, ...lifetimes[round % 3] })
     const [found, ...rotated] = values(
-      await race<unknown>([() => ender!.delKey(key), ...rotators.map((tokens) => () => tokens.rotate(id))])
+      await race<unknown>([
+        () => ender!.delKey(key),
+        ...rotators.map((tokens) => () => tokens.rotate(id))
+      ])
     )
     // Rotates that come before delKey make its key unknown; after it there is nothing to rotate.
     expect(rotated.filter((token) => token === null)).toHaveLength(found ? rotators.length : 0)

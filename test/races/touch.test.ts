@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Token } from '../../src/main'
 import { scripts } from '../../src/scripts'
-import { audit, client, closeAfterAll, keyspace, names, timeOf } from '../support'
-import { breaks, connected, contenders, races, ROUNDS, values, type Tokens } from './race'
+import { audit, client, closeAfterAll, keyspace, timeOf } from '../support'
+import { breaks, connected, contenders, living, races, ROUNDS, values, type Tokens } from './race'
 
 closeAfterAll()
 
@@ -27,7 +27,10 @@ async function idlers(
   for (let first = 0; first < ROUNDS; first += BATCH) {
     const batch = await Promise.all(
       Array.from({ length: BATCH }, async (_, i) => {
-        const token = await tokens.add({ owner_id: `user-${i % owners}`, ...(i % 3 ? {} : { ttl: 3000 }) })
+        const token = await tokens.add({
+          owner_id: `user-${i % owners}`,
+          ...(i % 3 ? {} : { ttl: 3000 })
+        })
         const old = token.key
         if (grace) token.key = (await tokens.rotate(token.id, { grace }))!.key
         return { token, old, round: first + i }
@@ -45,12 +48,18 @@ type Use = (i: number, idler: Idler) => Promise<Token | null>
 
 const USERS = 5
 
-function endsOf(ender: Tokens, end: End, use: Use, seen = { moved: 0, ended: 0 }): (idler: Idler) => Promise<void> {
+function endsOf(
+  ender: Tokens,
+  end: End,
+  use: Use,
+  seen = { moved: 0, ended: 0 }
+): (idler: Idler) => Promise<void> {
   const race = races(12)
   return async (idler) => {
     const { token, round } = idler
     const ends = async (): Promise<Token | null> => {
-      // Uses go out together at the end of the tick; without a step ahead of it, the end nearly always comes first.
+      // Uses go out together at the end of the tick; without a step ahead of it, the end nearly
+      // always comes first.
       if (round % 2) await ender.get(token.id)
       const ended = await {
         del: () => ender.del(token.id),
@@ -66,7 +75,11 @@ function endsOf(ender: Tokens, end: End, use: Use, seen = { moved: 0, ended: 0 }
       if (found === null) seen.ended++
       else if (found.expires_at! > token.expires_at!) seen.moved++
     }
-    expect([left, await ender.getKey(token.key), await ender.get(token.id)]).toEqual([null, null, null])
+    expect([left, await ender.getKey(token.key), await ender.get(token.id)]).toEqual([
+      null,
+      null,
+      null
+    ])
   }
 }
 
@@ -83,7 +96,7 @@ test.each<[End, number | undefined]>([
   const use: Use = (i, { token, old }) => users[i]!.getKey(i % 2 ? token.key : old)
   const owners = end === 'delOwner' ? BATCH : 5
   await idlers(ender!, { owners, grace }, endsOf(ender!, end, use, seen), async () =>
-    expect(await names(redis, prefix)).toEqual({})
+    expect(await living(redis, prefix)).toEqual({})
   )
   expect(Math.min(seen.moved, seen.ended)).toBeGreaterThan(0)
 })
@@ -102,12 +115,13 @@ test('in two calls, a use revives a token', async () => {
   })
 })
 
-test('a use in the last millisecond of a token leaves none that is alive but unlisted', async () => {
+test('a use in the last millisecond of a token leaves none alive but unlisted', async () => {
   const { prefix, stores } = await contenders(1, { ...idle, idle: 0.02 })
   const [tokens] = stores
   const redis = client()
-  // A name whose TTL is set to the current millisecond is deleted at once: so del does with the owner set, when the last
-  // to end of what is left of it ends now. The record may still be read.
+  // A name whose TTL is set to the current millisecond is deleted at once: so del does with the
+  // owner set, when the last to expire of what is left of it does so now. The record may still be
+  // read.
   for (let round = 0, met = 0; met < 20; round++) {
     const owner_id = `user-${round}`
     const { key, expires_at } = await tokens!.add({ owner_id })
@@ -119,7 +133,11 @@ test('a use in the last millisecond of a token leaves none that is alive but unl
       .eval(scripts.getkey.lua, 1, prefix, 'TOUCH', key)
       .eval(scripts.list.lua, 1, prefix, owner_id)
       .exec()
-    const [, [record, ends], [, ...listed]] = replies!.map(([, reply]) => reply) as [number, unknown[], unknown[]]
+    const [, [record, ends], [, ...listed]] = replies!.map(([, reply]) => reply) as [
+      number,
+      unknown[],
+      unknown[]
+    ]
     if (record !== null) met++
     expect(Number(ends) > expires_at! && listed.length === 0).toBe(false)
   }
@@ -143,9 +161,13 @@ test('uses beside rotates move the end of the one token there is', async () => {
     // Within a grace no read may miss; without one only those that come after a rotate do.
     expect(results.filter((found, i) => found === null && (graced || i % 2))).toEqual([])
     const last = (await stores[round % 6]!.get(token.id))!
-    expect(last.expires_at).toBe(Math.max(...results.flatMap((found) => (found ? [found.expires_at!] : []))))
+    expect(last.expires_at).toBe(
+      Math.max(...results.flatMap((found) => (found ? [found.expires_at!] : [])))
+    )
     const old = await stores[0]!.getKey(token.key, { touch: false })
-    expect(old).toEqual(graced ? expect.objectContaining({ id: token.id, expires_at: last.expires_at }) : null)
+    expect(old).toEqual(
+      graced ? expect.objectContaining({ id: token.id, expires_at: last.expires_at }) : null
+    )
     if (last.expires_at! > token.expires_at!) moved++
   }
   await idlers(stores[0]!, {}, run, async () => {

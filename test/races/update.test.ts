@@ -54,7 +54,9 @@ test('many updates of one token at once are all applied', async () => {
   const { id } = await stores[0]!.add({ owner_id: 'user-7', attrs: { n: 0 } })
   for (let round = 0; round < ROUNDS / 50; round++) {
     await Promise.all(
-      Array.from({ length: 50 }, (_, i) => stores[i % N]!.update(id, ({ n }) => ({ n: Number(n) + 1 })))
+      Array.from({ length: 50 }, (_, i) =>
+        stores[i % N]!.update(id, ({ n }) => ({ n: Number(n) + 1 }))
+      )
     )
   }
   expect((await stores[0]!.get(id))!.attrs).toEqual({ n: ROUNDS })
@@ -68,7 +70,10 @@ test('an update beside del is applied before it or answers null, and never reviv
   const seen = { applied: 0, ended: 0 }
   const run = async (round: number): Promise<void> => {
     const { id, key } = await deleter!.add({ owner_id: 'user-7', attrs: { n: 0 } })
-    const wait = round % 2 ? (): Promise<unknown> => deleter!.get(id) : (): Promise<unknown> => Promise.resolve()
+    const wait =
+      round % 2
+        ? (): Promise<unknown> => deleter!.get(id)
+        : (): Promise<unknown> => Promise.resolve()
     const [ended, ...updated] = values(
       await race<unknown>([
         () => wait().then(() => deleter!.del(id)),

@@ -1,7 +1,7 @@
 /**
- * One of the processes of audit.test.ts: all methods on tokens that it shares with the others, many calls in flight,
- * until its stdin closes or it is killed. What was answered goes to stdout, a JSON line at a time.
- * Arguments: URL, prefix, seed.
+ * One of the processes of audit.test.ts: all methods on tokens that it shares with the others,
+ * many calls in flight, until its stdin closes or it is killed. What was answered goes to stdout,
+ * a JSON line at a time. Arguments: URL, prefix, seed.
  */
 import { KeyTakenError, LimitError, Tokenstore, type Token } from '../../src/main'
 import { random } from '../support'
@@ -14,7 +14,10 @@ export interface Report {
 }
 
 const OWNERS = 40
-/** Owners of which no more than LIMIT tokens may live; those of the first half are rejected over it, not evicted. */
+/**
+ * Owners of which no more than LIMIT tokens may live; those of the first half are rejected over
+ * it, not evicted.
+ */
 export const LIMITED = 20
 export const LIMIT = 20
 const IN_FLIGHT = 64
@@ -24,7 +27,13 @@ async function work([url, prefix, seed]: string[]): Promise<void> {
   const rng = random(Number(seed))
   const below = (n: number): number => Math.floor(rng() * n)
   // What does not end at once outlives the test, so that nothing ends while it is audited.
-  const tokens = Tokenstore({ redis: url!, prefix: prefix!, idle: 600, touchEvery: 0.001, timeout: 30_000 })
+  const tokens = Tokenstore({
+    redis: url!,
+    prefix: prefix!,
+    idle: 600,
+    touchEvery: 0.001,
+    timeout: 30_000
+  })
   const pool: Token[] = []
   const hashes: string[] = []
   let report: Report = { operations: 0, ended: [], faults: [] }
@@ -44,7 +53,10 @@ async function work([url, prefix, seed]: string[]): Promise<void> {
     report.ended.push(...ids)
     if (ids.length > 0 && below(4) === 0) {
       report.operations += 2
-      const [byId, byKey] = await Promise.all([tokens.get(ids[0]!), keys[0] ? tokens.getKey(keys[0]) : null])
+      const [byId, byKey] = await Promise.all([
+        tokens.get(ids[0]!),
+        keys[0] ? tokens.getKey(keys[0]) : null
+      ])
       if (byId ?? byKey) fault(`${ids[0]} is alive after its end was answered`)
     }
   }
@@ -59,20 +71,39 @@ async function work([url, prefix, seed]: string[]): Promise<void> {
         const n = below(OWNERS)
         const onLimit = n < LIMITED / 2 ? 'reject' : 'evict'
         const limit = n < LIMITED ? ({ limit: LIMIT, onLimit } as const) : {}
-        const lifetime = [{}, {}, { ttl: 600 }, { idle: null }, { idle: null, ttl: 0.05 }, { ttl: 0.2 }][below(6)]
-        const added = await tokens.add({ owner_id: ownerAt(n), attrs: { n }, ...lifetime, ...limit })
+        const lifetime = [
+          {},
+          {},
+          { ttl: 600 },
+          { idle: null },
+          { idle: null, ttl: 0.05 },
+          { ttl: 0.2 }
+        ][below(6)]
+        const added = await tokens.add({
+          owner_id: ownerAt(n),
+          attrs: { n },
+          ...lifetime,
+          ...limit
+        })
         know(added)
         await end(added.evicted ?? [], [])
       }
     ],
     [10, (token) => tokens.set(token.id, { set: below(1000) })],
-    [3, (token) => tokens.update(token.id, (attrs) => ({ ...attrs, updates: Number(attrs.updates ?? 0) + 1 }))],
+    [
+      3,
+      (token) =>
+        tokens.update(token.id, (attrs) => ({ ...attrs, updates: Number(attrs.updates ?? 0) + 1 }))
+    ],
     [6, (token) => tokens.del(token.id).then(() => end([token.id], [token.key]))],
     [4, async (token) => (await tokens.delKey(token.key)) && end([token.id], [token.key])],
     [
       8,
       async (token) => {
-        const rotated = await tokens.rotate(token.id, [{}, { grace: 0.02 }, { grace: 600 }][below(3)])
+        const rotated = await tokens.rotate(
+          token.id,
+          [{}, { grace: 0.02 }, { grace: 600 }][below(3)]
+        )
         if (rotated) know(rotated)
       }
     ],
@@ -95,7 +126,13 @@ async function work([url, prefix, seed]: string[]): Promise<void> {
         )
       }
     ],
-    [3, async () => void hashes.push(await tokens.makeHash({ n: 1 }, { ttl: 30, replaces: `name-${below(50)}` }))],
+    [
+      3,
+      async () =>
+        void hashes.push(
+          await tokens.makeHash({ n: 1 }, { ttl: 30, replaces: `name-${below(50)}` })
+        )
+    ],
     [1, async () => hashes.length > 0 && tokens.getHash(hashes[below(hashes.length)]!)],
     [2, async () => hashes.length > 0 && tokens.takeHash(hashes.pop()!)]
   ]
@@ -111,7 +148,9 @@ async function work([url, prefix, seed]: string[]): Promise<void> {
   const lane = async (): Promise<void> => {
     while (running) {
       try {
-        await pick()(pool[below(pool.length)] ?? { key: 'none', id: 'none', owner_id: 'none', attrs: {} })
+        await pick()(
+          pool[below(pool.length)] ?? { key: 'none', id: 'none', owner_id: 'none', attrs: {} }
+        )
       } catch (error) {
         if (!(error instanceof KeyTakenError || error instanceof LimitError)) fault(String(error))
       }

@@ -8,7 +8,10 @@ interface Torn {
   redis: Redis
   /** A name in Redis, from its family and the rest. */
   name(family: string, rest: string): string
-  /** A token that ends, one that never does, and what was the key of the first until it was rotated with a grace. */
+  /**
+   * A token that ends, one that never does, and what was the key of the first until it was
+   * rotated with a grace.
+   */
   token: Token
   never: Token
   old: string
@@ -19,7 +22,10 @@ const MINUTE = 60_000
 const OTHER = '0190a0b0-0000-7000-8000-000000000001'
 
 // How to tear what two owners have, and every fault that is to be found then.
-const tears: Record<string, [tear: (torn: Torn) => Promise<unknown>, faults: (torn: Torn) => string[]]> = {
+const tears: Record<
+  string,
+  [tear: (torn: Torn) => Promise<unknown>, faults: (torn: Torn) => string[]]
+> = {
   'nothing at all': [async () => {}, () => []],
   'a record': [
     ({ redis, name, never }) => redis.del(name('key', never.key)),
@@ -27,10 +33,8 @@ const tears: Record<string, [tear: (torn: Torn) => Promise<unknown>, faults: (to
   ],
   'a record that others lead to': [
     ({ redis, name, token }) => redis.del(name('key', token.key)),
-    ({ name, token, old }) => [
-      `${name('id', token.id)}: leads nowhere`,
-      `${name('key', old)}: within its grace, but its token does not list it`
-    ]
+    // The old key outlives its token.
+    ({ name, token }) => [`${name('id', token.id)}: leads nowhere`]
   ],
   'an id': [
     ({ redis, name, never }) => redis.del(name('id', never.id)),
@@ -57,15 +61,16 @@ const tears: Record<string, [tear: (torn: Torn) => Promise<unknown>, faults: (to
   ],
   'an id that leads to a key within its grace': [
     ({ redis, name, token, old }) => redis.set(name('id', token.id), old, 'KEEPTTL'),
-    ({ name, token, old }) => [
+    ({ name, token }) => [
       `${name('id', token.id)}: leads nowhere`,
-      `${name('key', old)}: within its grace, but its token does not list it`,
       `${name('key', token.key)}: no id index leads to it`
     ]
   ],
   'a member of another owner': [
     ({ redis, name, token, never }) => redis.zadd(name('tokens', never.owner_id), '+inf', token.id),
-    ({ name, token, never }) => [`${name('tokens', never.owner_id)}: lists ${token.id}, which is another's`]
+    ({ name, token, never }) => [
+      `${name('tokens', never.owner_id)}: lists ${token.id}, which is another's`
+    ]
   ],
   'a member that is no token': [
     ({ redis, name, never }) => redis.zadd(name('tokens', never.owner_id), '+inf', OTHER),
@@ -76,8 +81,12 @@ const tears: Record<string, [tear: (torn: Torn) => Promise<unknown>, faults: (to
     () => []
   ],
   'a score': [
-    ({ redis, name, token }) => redis.zadd(name('tokens', token.owner_id), token.expires_at! + 1, token.id),
-    ({ name, token }) => [`${name('key', token.key)}: its owner lists it with another end`]
+    ({ redis, name, token }) =>
+      redis.zadd(name('tokens', token.owner_id), token.expires_at! + 1, token.id),
+    ({ name, token }) => [
+      `${name('key', token.key)}: its owner lists it with another end`,
+      `${name('tokens', token.owner_id)}: wrong TTL for its last to end`
+    ]
   ],
   'a score that is never': [
     ({ redis, name, token }) => redis.zadd(name('tokens', token.owner_id), '+inf', token.id),
@@ -88,11 +97,19 @@ const tears: Record<string, [tear: (torn: Torn) => Promise<unknown>, faults: (to
   ],
   'the TTL of a record': [
     ({ redis, name, token }) => redis.persist(name('key', token.key)),
-    ({ name, token }) => [`${name('key', token.key)}: wrong TTL for its end`]
+    ({ name, token }) => [
+      `${name('key', token.key)}: wrong TTL for its end`,
+      `${name('key', token.key)}: its id has another TTL`,
+      `${name('key', token.key)}: its owner lists it with another end`
+    ]
   ],
   'a TTL on a record that never ends': [
     ({ redis, name, never }) => redis.pexpire(name('key', never.key), MINUTE),
-    ({ name, never }) => [`${name('key', never.key)}: wrong TTL for its end`]
+    ({ name, never }) => [
+      `${name('key', never.key)}: wrong TTL for its end`,
+      `${name('key', never.key)}: its id has another TTL`,
+      `${name('key', never.key)}: its owner lists it with another end`
+    ]
   ],
   'the TTL of an id': [
     ({ redis, name, token }) => redis.persist(name('id', token.id)),
@@ -100,11 +117,12 @@ const tears: Record<string, [tear: (torn: Torn) => Promise<unknown>, faults: (to
   ],
   'the TTLs of both, alike': [
     ({ redis, name, token }) =>
-      Promise.all([name('key', token.key), name('id', token.id)].map((each) => redis.pexpire(each, MINUTE))),
-    ({ name, token }) => [
-      `${name('key', token.key)}: wrong TTL for its end`,
-      `${name('key', token.key)}: its id has another TTL`
-    ]
+      Promise.all(
+        [name('key', token.key), name('id', token.id)].map((each) =>
+          redis.pexpireat(each, token.expires_at! - 1)
+        )
+      ),
+    ({ name, token }) => [`${name('key', token.key)}: its owner lists it with another end`]
   ],
   'the TTL of an owner set': [
     ({ redis, name, token }) => redis.persist(name('tokens', token.owner_id)),
@@ -122,13 +140,46 @@ const tears: Record<string, [tear: (torn: Torn) => Promise<unknown>, faults: (to
     ({ redis, name, old }) => redis.persist(name('key', old)),
     ({ name, old }) => [`${name('key', old)}: wrong TTL for its grace`]
   ],
-  'a key within its grace that its token does not list': [
-    ({ redis, name, token }) => redis.set(name('key', 'other'), `{"id":"${token.id}","grace":1}`),
-    ({ name }) => [`${name('key', 'other')}: within its grace, but its token does not list it`]
+  'a key within its grace that ends with its token instead': [
+    ({ redis, name, old, token }) => redis.pexpireat(name('key', old), token.expires_at! - 1),
+    ({ name, old }) => [`${name('key', old)}: wrong TTL for its grace`]
   ],
-  'a key within its grace of no token': [
-    ({ redis, name }) => redis.set(name('key', 'other'), `{"id":"${OTHER}","grace":1}`),
-    ({ name }) => [`${name('key', 'other')}: within its grace, but its token does not list it`]
+  'a key within its grace of no token is none': [
+    ({ redis, name }) =>
+      redis.set(name('key', 'other'), `${OTHER} 9999999999999`, 'PXAT', 9999999999999),
+    () => []
+  ],
+  'a record of another layout': [
+    ({ redis, name, never }) => redis.set(name('key', never.key), `{"key":"x","id":"${never.id}"}`),
+    ({ name, never }) => [
+      `${name('key', never.key)}: not a record`,
+      `${name('id', never.id)}: leads nowhere`
+    ]
+  ],
+  'a record that says more than it should': [
+    ({ redis, name, never }) =>
+      redis.set(
+        name('key', never.key),
+        `{"id":"${never.id}","owner_id":"ben","expires_at":1,"attrs":{}}`
+      ),
+    ({ name, never }) => [
+      `${name('key', never.key)}: not a record`,
+      `${name('id', never.id)}: leads nowhere`
+    ]
+  ],
+  'an end later than a use could make it': [
+    async ({ redis, name, token }) => {
+      const end = token.expires_at! + MINUTE
+      for (const each of [
+        name('key', token.key),
+        name('id', token.id),
+        name('tokens', token.owner_id)
+      ]) {
+        await redis.pexpireat(each, end)
+      }
+      await redis.zadd(name('tokens', token.owner_id), end, token.id)
+    },
+    ({ name, token }) => [`${name('key', token.key)}: wrong TTL for its end`]
   ],
   'the TTL of a hash': [
     ({ redis, name, hash }) => redis.persist(name('hash', hash)),
@@ -160,8 +211,17 @@ describe.each([false, true])('the audit finds what is torn, partitioned: %s', (p
       const moved = name.replace(/^[^:]*(:\{...\})?/, root)
       if (moved !== name) await redis.rename(name, moved)
     }
-    const torn: Torn = { redis, name: (family, rest) => `${root}:${family}:${rest}`, token, never, old, hash }
+    const torn: Torn = {
+      redis,
+      name: (family, rest) => `${root}:${family}:${rest}`,
+      token,
+      never,
+      old,
+      hash
+    }
     await tear(torn)
-    expect((await (partitioned ? auditPartitioned : audit)(redis, prefix)).sort()).toEqual(faults(torn).sort())
+    expect((await (partitioned ? auditPartitioned : audit)(redis, prefix)).sort()).toEqual(
+      faults(torn).sort()
+    )
   })
 })

@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis'
-import type { Arg } from './root'
+import type { Arg } from './evalsha'
 
 /** JSON texts of attrs that a script which parses, cuts or substitutes them would change. */
 export const ATTRS: [what: string, attrs: string][] = [
@@ -7,7 +7,10 @@ export const ATTRS: [what: string, attrs: string][] = [
   ['empty inside', '{"a":{},"b":[],"c":null}'],
   ['spaces', '{ "a" : 1 }'],
   ['attrs inside', '{"a":1,"attrs":{"b":2},"c":{"d":1,"attrs":{}}}'],
-  ['fields of a record inside', '{"id":"x","owner_id":"y","expires_at":5,"ends_at":5,"idle":1,"every":1,"z":{}}'],
+  [
+    'fields of a record inside',
+    '{"id":"x","owner_id":"y","expires_at":5,"ends_at":5,"idle":1,"every":1,"z":{}}'
+  ],
   ['graced inside', '{"a":1,"graced":{"key-of-token-1":1},"grace":1}'],
   ['__proto__', '{"__proto__":{"polluted":true}}'],
   ['half a surrogate pair', '{"a":"\\ud800"}'],
@@ -56,22 +59,34 @@ export const OWNERS: [what: string, owner: Arg][] = [
 ]
 
 /** Puts a value of a type that the name never has. */
-export const STRAY_TYPES: [type: string, put: (redis: Redis, name: Buffer) => Promise<unknown>][] = [
-  ['list', (redis, name) => redis.rpush(name, 'x')],
-  ['hash', (redis, name) => redis.hset(name, 'owner_id', 'o')],
-  ['zset', (redis, name) => redis.zadd(name, 1, 'x')],
-  ['set', (redis, name) => redis.sadd(name, 'x')],
-  ['stream', (redis, name) => redis.xadd(name, '*', 'x', 'y')],
-  ['string', (redis, name) => redis.set(name, 'x')]
-]
+export const STRAY_TYPES: [type: string, put: (redis: Redis, name: Buffer) => Promise<unknown>][] =
+  [
+    ['list', (redis, name) => redis.rpush(name, 'x')],
+    ['hash', (redis, name) => redis.hset(name, 'owner_id', 'o')],
+    ['zset', (redis, name) => redis.zadd(name, 1, 'x')],
+    ['set', (redis, name) => redis.sadd(name, 'x')],
+    ['stream', (redis, name) => redis.xadd(name, '*', 'x', 'y')],
+    ['string', (redis, name) => redis.set(name, 'x')]
+  ]
 
-export const strayTypes = (...but: string[]): typeof STRAY_TYPES => STRAY_TYPES.filter(([type]) => !but.includes(type))
+export const strayTypes = (...but: string[]): typeof STRAY_TYPES =>
+  STRAY_TYPES.filter(([type]) => !but.includes(type))
 
-/** Texts under a key's name which are no record of this layout: of 0.0.4, whose fields have no fixed order, and others. */
-export const strayRecords = (id: string, key: string, owner = 'o'): [what: string, text: string][] => [
+/**
+ * Texts under a key's name that are foreign records: of 0.0.4, whose fields have no fixed order,
+ * and others.
+ */
+export const strayRecords = (
+  id: string,
+  key: string,
+  owner = 'o'
+): [what: string, text: string][] => [
   ['0.0.4', `{"owner_id":"${owner}","attrs":{"a":1},"key":"${key}","id":"${id}"}`],
   ['0.0.4, id first', `{"id":"${id}","owner_id":"${owner}","attrs":{"a":1},"key":"${key}"}`],
-  ['0.0.4, id and key first', `{"id":"${id}","key":"${key}","owner_id":"${owner}","attrs":{"a":1}}`],
+  [
+    '0.0.4, id and key first',
+    `{"id":"${id}","key":"${key}","owner_id":"${owner}","attrs":{"a":1}}`
+  ],
   ['0.0.4, attrs first', `{"attrs":{"a":{}},"id":"${id}","owner_id":"${owner}","key":"${key}"}`],
   ['0.0.4, attrs last', `{"key":"${key}","id":"${id}","owner_id":"${owner}","attrs":{"a":{}}}`],
   ['0.0.4, without attrs', `{"id":"${id}","owner_id":"${owner}","key":"${key}"}`],
@@ -86,7 +101,14 @@ export const strayRecords = (id: string, key: string, owner = 'o'): [what: strin
   ['70 kB', 'x'.repeat(70_000)]
 ]
 
-/** JSON texts of values of hashes: any JSON value, and each as its text is. */
+/**
+ * Those of them that do not even begin as the record of that id, for scripts that look no
+ * further.
+ */
+export const strayBeginnings = (id: string, key: string): [what: string, text: string][] =>
+  strayRecords(id, key).filter(([, text]) => !text.startsWith(`{"id":"${id}","owner_id":"o"`))
+
+/** Values of hashes: any JSON text, and what is none, which the scripts do not judge. */
 export const VALUES: [what: string, value: string][] = [
   ...ATTRS,
   ['an empty list', '[]'],
@@ -101,27 +123,10 @@ export const VALUES: [what: string, value: string][] = [
   ['zero', '0'],
   ['a number', '-12.5e+300'],
   ['a large number', '9007199254740993'],
-  ['a small number', '1E-7']
-]
-
-/** Texts that are no JSON. */
-export const NOT_JSON = [
-  '',
-  'x',
-  'undefined',
-  'True',
-  'nullx',
-  '-',
-  '.5',
-  '+1',
-  '1x',
-  "'a'",
-  '{',
-  '"',
-  '[',
-  '{x',
-  'x}',
-  ' 1'
+  ['a small number', '1E-7'],
+  ['no JSON', "{a: 'b']"],
+  ['a space', ' '],
+  ['a NUL', '\0']
 ]
 
 /** Hashes of any bytes. */

@@ -1,6 +1,6 @@
-import { client, closeAfterAll, until } from '../support'
-import { ATTRS, OWNERS, strayRecords, strayTypes } from './cases'
-import { type Arg, bytes, id, key, Root } from './root'
+import { type Arg, bytes, client, closeAfterAll, until } from '../support'
+import { ATTRS, OWNERS, strayRecords, strayTypes } from '../support/cases'
+import { id, key, Root } from '../support/root'
 
 closeAfterAll()
 const redis = client()
@@ -16,7 +16,9 @@ test.each<[string, Arg[]]>([
   const root = new Root(redis)
   await root.issue(2)
   const { record, expires_at } = await root.issue(1, 'o', '{"a":1}', ...options)
-  await root.unchanged(async () => expect(await root.run('get', id(1))).toEqual([key(1), record, expires_at]))
+  await root.unchanged(async () =>
+    expect(await root.run('get', id(1))).toEqual([key(1), record, expires_at])
+  )
   await root.later(HOUR / 2)
   await root.unchanged(async () => {
     const [, later, end] = (await root.run('get', id(1))) as [string, string, number]
@@ -47,7 +49,11 @@ test('the key of a rotated token, and what it has become', async () => {
   await root.issue(1)
   await root.run('rotate', id(1), key(2), 'GRACE', HOUR)
   await root.run('set', id(1), '{"b":2}')
-  expect(await root.run('get', id(1))).toEqual([key(2), expect.stringMatching(/,"attrs":\{"b":2\}\}$/), 0])
+  expect(await root.run('get', id(1))).toEqual([
+    key(2),
+    expect.stringMatching(/,"attrs":\{"b":2\}\}$/),
+    0
+  ])
 })
 
 describe('nil, and nothing written', () => {
@@ -60,7 +66,16 @@ describe('nil, and nothing written', () => {
   test('an unknown id, whatever it looks like', async () => {
     const root = new Root(redis)
     await root.issue(1)
-    await nil(root, id(2), 'x', '*', id(1).toUpperCase(), id(1) + '0', 'x'.repeat(70_000), Buffer.from([0, 0xff]))
+    await nil(
+      root,
+      id(2),
+      'x',
+      '*',
+      id(1).toUpperCase(),
+      id(1) + '0',
+      'x'.repeat(70_000),
+      Buffer.from([0, 0xff])
+    )
   })
 
   test('a token that has ended', async () => {
@@ -80,16 +95,6 @@ describe('nil, and nothing written', () => {
     await redis.del(root.at('key', key(1)))
     await nil(root, id(1))
   })
-
-  test('an id whose key was issued again to another, rotated out by that one or not', async () => {
-    const root = new Root(redis)
-    await root.issue(1)
-    await redis.del(root.at('key', key(1)))
-    await root.run('add', key(1), id(2), 'p', '{}')
-    await nil(root, id(1))
-    await root.run('rotate', id(2), key(3), 'GRACE', HOUR)
-    await nil(root, id(1))
-  })
 })
 
 describe('TSBADARG', () => {
@@ -102,22 +107,35 @@ describe('TSBADARG', () => {
 })
 
 describe('TSRECORD', () => {
-  test.each(strayRecords(id(1), key(1)))('a record of another layout: %s', async (_, text) => {
+  test.each(strayRecords(id(1), key(1)))('a foreign record: %s', async (_, text) => {
     const root = new Root(redis)
     await redis.set(root.at('id', id(1)), key(1))
     await redis.set(root.at('key', key(1)), text)
     await root.refuses('TSRECORD', 'get', id(1))
   })
 
-  test.each(strayTypes('string'))('a %s where the record or the id belongs', async (_, put) => {
+  test('an id whose key was issued again to another, rotated out by that one or not', async () => {
+    const root = new Root(redis)
+    await root.issue(1)
+    await redis.del(root.at('key', key(1)))
+    await root.run('add', key(1), id(2), 'p', '{}')
+    await root.refuses('TSRECORD', 'get', id(1))
+    await root.run('rotate', id(2), key(3), 'GRACE', HOUR)
+    await root.refuses('TSRECORD', 'get', id(1))
+  })
+})
+
+test.each(strayTypes('string'))(
+  'WRONGTYPE: a %s where the record or the id belongs',
+  async (_, put) => {
     const root = new Root(redis)
     await redis.set(root.at('id', id(1)), key(1))
     await put(redis, root.at('key', key(1)))
     await put(redis, root.at('id', id(2)))
-    await root.refuses('TSRECORD', 'get', id(1))
-    await root.refuses('TSRECORD', 'get', id(2))
-  })
-})
+    await root.refuses('WRONGTYPE', 'get', id(1))
+    await root.refuses('WRONGTYPE', 'get', id(2))
+  }
+)
 
 test('neighbours are not read, not even one with the name of the root', async () => {
   const root = new Root(redis)

@@ -1,6 +1,6 @@
-import { client, closeAfterAll } from '../support'
-import { ATTRS, OWNERS, strayRecords, strayTypes } from './cases'
-import { type Arg, bytes, expectState, id, key, Root } from './root'
+import { type Arg, bytes, client, closeAfterAll } from '../support'
+import { ATTRS, OWNERS, strayRecords, strayTypes } from '../support/cases'
+import { id, key, Root } from '../support/root'
 
 closeAfterAll()
 const redis = client()
@@ -24,7 +24,7 @@ test.each<[string, Arg[]]>([
   const record = old.replace('{"a":1}', '{"b":[2]}')
   expect(await root.run('set', id(1), '{"b":[2]}')).toEqual([key(1), record, end])
   const name = `${root.name}:key:${key(1)}`
-  expectState(await root.state(), { ...before, [name]: { ...before[name]!, value: record } })
+  expect(await root.state()).toEqual({ ...before, [name]: { ...before[name]!, value: record } })
 })
 
 test.each(ATTRS)('attrs are kept byte for byte, alone and by IF: %s', async (_, attrs) => {
@@ -101,10 +101,9 @@ describe('nil, and nothing created or written', () => {
   })
 
   test.each<[string, (root: Root) => Promise<unknown>]>([
-    ['was ended by del', (root) => root.run('del', id(1))],
-    ['was ended by delkey', (root) => root.run('delkey', key(1))],
-    ['was ended by delowner', (root) => root.run('delowner', 'o')],
-    ['was ended by reset', (root) => root.run('reset', `id:${id(1)}`)],
+    ['was revoked by del', (root) => root.run('del', id(1))],
+    ['was revoked by delkey', (root) => root.run('delkey', key(1))],
+    ['was revoked by delowner', (root) => root.run('delowner', 'o')],
     ['was evicted by another', (root) => root.issue(2, 'o', '{}', 'LIMIT', 1, 'EVICT')],
     ['has expired', (root) => root.later(HOUR + 1)],
     ['Redis evicted the record of', (root) => redis.del(root.at('key', key(1)))],
@@ -113,16 +112,6 @@ describe('nil, and nothing created or written', () => {
     const root = new Root(redis)
     await root.issue(1, 'o', '{}', 'TTL', HOUR)
     await end(root)
-    await nil(root, id(1))
-  })
-
-  test('an id whose key was issued again to another, rotated out by that one or not', async () => {
-    const root = new Root(redis)
-    await root.issue(1)
-    await redis.del(root.at('key', key(1)))
-    await root.run('add', key(1), id(2), 'p', '{}')
-    await nil(root, id(1))
-    await root.run('rotate', id(2), key(3), 'GRACE', HOUR)
     await nil(root, id(1))
   })
 })
@@ -143,12 +132,15 @@ describe('TSBADARG', () => {
     await root.refuses('TSBADARG', 'set', '', '{"b":2}')
   })
 
-  test.each(['', '[]', 'null', '1', '{', '}', ' {}', '{} ', '{}\n', 'x{}'])('attrs %j', async (bad) => {
-    const root = await ready()
-    await root.refuses('TSBADARG', 'set', id(1), bad)
-    await root.refuses('TSBADARG', 'set', id(1), bad, 'IF', '{}')
-    await root.refuses('TSBADARG', 'set', id(2), bad)
-  })
+  test.each(['', '[]', 'null', '1', '{', '}', ' {}', '{} ', '{}\n', 'x{}'])(
+    'attrs %j',
+    async (bad) => {
+      const root = await ready()
+      await root.refuses('TSBADARG', 'set', id(1), bad)
+      await root.refuses('TSBADARG', 'set', id(1), bad, 'IF', '{}')
+      await root.refuses('TSBADARG', 'set', id(2), bad)
+    }
+  )
 
   test.each(['if', '', 'UNLESS', 'TTL', '{}'])('%j instead of IF', async (word) =>
     (await ready()).refuses('TSBADARG', 'set', id(1), '{"b":2}', word, '{}')
@@ -156,25 +148,42 @@ describe('TSBADARG', () => {
 })
 
 describe('TSRECORD', () => {
-  test.each(strayRecords(id(1), key(1)))('a record of another layout: %s', async (_, text) => {
+  const refuses = async (root: Root): Promise<void> => {
+    await root.refuses('TSRECORD', 'set', id(1), '{"b":2}')
+    await root.refuses('TSRECORD', 'set', id(1), '{"b":2}', 'IF', '{"a":1}')
+  }
+
+  test.each(strayRecords(id(1), key(1)))('a foreign record: %s', async (_, text) => {
     const root = new Root(redis)
     await redis.set(root.at('id', id(1)), key(1))
     await redis.set(root.at('key', key(1)), text)
-    await root.refuses('TSRECORD', 'set', id(1), '{"b":2}')
-    await root.refuses('TSRECORD', 'set', id(1), '{"b":2}', 'IF', '{"a":1}')
+    await refuses(root)
   })
 
-  test.each(strayTypes('string'))('a %s where the record or the id belongs', async (_, put) => {
+  test('an id whose key was issued again to another, rotated out by that one or not', async () => {
+    const root = new Root(redis)
+    await root.issue(1, 'o', '{"a":1}')
+    await redis.del(root.at('key', key(1)))
+    await root.run('add', key(1), id(2), 'p', '{"a":1}')
+    await refuses(root)
+    await root.run('rotate', id(2), key(3), 'GRACE', HOUR)
+    await refuses(root)
+  })
+})
+
+test.each(strayTypes('string'))(
+  'WRONGTYPE: a %s where the record or the id belongs',
+  async (_, put) => {
     const root = new Root(redis)
     await redis.set(root.at('id', id(1)), key(1))
     await put(redis, root.at('key', key(1)))
     await put(redis, root.at('id', id(2)))
-    await root.refuses('TSRECORD', 'set', id(1), '{"b":2}')
-    await root.refuses('TSRECORD', 'set', id(2), '{"b":2}')
-  })
-})
+    await root.refuses('WRONGTYPE', 'set', id(1), '{"b":2}')
+    await root.refuses('WRONGTYPE', 'set', id(2), '{"b":2}')
+  }
+)
 
-test('neighbours are neither read nor written, not even one with the name of the root', async () => {
+test('neighbours are neither read nor written, not even one called like the root', async () => {
   const root = new Root(redis)
   for (const name of ['', ':', ':id:']) await redis.set(root.name + name, 'a neighbour')
   await root.issue(1)
@@ -182,5 +191,8 @@ test('neighbours are neither read nor written, not even one with the name of the
   expect(await root.run('set', id(2), '{"b":2}')).toBeNull()
   const [, record] = (await root.run('set', id(1), '{"b":2}')) as string[]
   const name = `${root.name}:key:${key(1)}`
-  expectState(await root.state(), { ...before, [name]: { type: 'string', value: record, end: null } })
+  expect(await root.state()).toEqual({
+    ...before,
+    [name]: { type: 'string', value: record, end: null }
+  })
 })

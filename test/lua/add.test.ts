@@ -1,6 +1,6 @@
-import { client, closeAfterAll, until } from '../support'
-import { ATTRS, OWNERS, strayRecords, strayTypes } from './cases'
-import { type Arg, bytes, expectState, id, key, Root } from './root'
+import { type Arg, bytes, client, closeAfterAll, until } from '../support'
+import { ATTRS, OWNERS, strayBeginnings, strayTypes } from '../support/cases'
+import { id, key, Root } from '../support/root'
 
 closeAfterAll()
 const redis = client()
@@ -11,8 +11,12 @@ const FAR = 10_000_000
 test('a token is written under three names and answered as a triple', async () => {
   const root = new Root(redis)
   const record = `{"id":"${id(1)}","owner_id":"o","attrs":{"device":"phone"}}`
-  expect(await root.run('add', key(1), id(1), 'o', '{"device":"phone"}')).toEqual([key(1), record, 0])
-  expectState(await root.state(), {
+  expect(await root.run('add', key(1), id(1), 'o', '{"device":"phone"}')).toEqual([
+    key(1),
+    record,
+    0
+  ])
+  expect(await root.state()).toEqual({
     [`${root.name}:id:${id(1)}`]: { type: 'string', value: key(1), end: null },
     [`${root.name}:key:${key(1)}`]: { type: 'string', value: record, end: null },
     [`${root.name}:tokens:o`]: { type: 'zset', value: [id(1), 'inf'], end: null }
@@ -22,36 +26,59 @@ test('a token is written under three names and answered as a triple', async () =
 test.each<[string, Arg[], { ttl?: number; idle?: number; every?: number }]>([
   ['TTL', ['TTL', 500_000], { ttl: 500_000 }],
   ['IDLE', ['IDLE', 700_000], { idle: 700_000, every: 70_000 }],
-  ['IDLE, a tenth of which is no whole number', ['IDLE', 700_001], { idle: 700_001, every: 70_001 }],
+  [
+    'IDLE, a tenth of which is no whole number',
+    ['IDLE', 700_001],
+    { idle: 700_001, every: 70_001 }
+  ],
   ['EVERY', ['IDLE', 700_000, 'EVERY', 1], { idle: 700_000, every: 1 }],
   ['EVERY as long as IDLE', ['IDLE', 700_000, 'EVERY', 700_000], { idle: 700_000, every: 700_000 }],
-  ['TTL before IDLE', ['TTL', 500_000, 'IDLE', 700_000], { ttl: 500_000, idle: 700_000, every: 70_000 }],
-  ['IDLE before TTL', ['TTL', 700_000, 'IDLE', 500_000], { ttl: 700_000, idle: 500_000, every: 50_000 }],
-  ['TTL as long as IDLE', ['TTL', 500_000, 'IDLE', 500_000], { ttl: 500_000, idle: 500_000, every: 50_000 }],
+  [
+    'TTL before IDLE',
+    ['TTL', 500_000, 'IDLE', 700_000],
+    { ttl: 500_000, idle: 700_000, every: 70_000 }
+  ],
+  [
+    'IDLE before TTL',
+    ['TTL', 700_000, 'IDLE', 500_000],
+    { ttl: 700_000, idle: 500_000, every: 50_000 }
+  ],
+  [
+    'TTL as long as IDLE',
+    ['TTL', 500_000, 'IDLE', 500_000],
+    { ttl: 500_000, idle: 500_000, every: 50_000 }
+  ],
   [
     'all options in another order',
     ['LIMIT', 1, 'REJECT', 'EVERY', 9, 'TTL', 700_000, 'IDLE', 500_000],
     { ttl: 700_000, idle: 500_000, every: 9 }
   ],
-  ['the longest', ['TTL', '9999999999999', 'IDLE', '9999999999999'], { ttl: 9999999999999, idle: 9999999999999 }]
-])('lifetime: %s', async (_, options, { ttl = Infinity, idle = Infinity, every = Math.ceil(idle / 10) }) => {
-  const root = new Root(redis)
-  const earliest = await root.now()
-  const token = await root.issue(1, 'o', '{}', ...options)
-  const issued = token.expires_at - Math.min(ttl, idle)
-  expect(issued).toBeGreaterThanOrEqual(earliest)
-  expect(issued).toBeLessThanOrEqual(await root.now())
-  const absolute = ttl < Infinity ? `,"ends_at":${issued + ttl}` : ''
-  const sliding = idle < Infinity ? `,"idle":${idle},"every":${every}` : ''
-  const end = token.expires_at
-  const record = `{"id":"${id(1)}","owner_id":"o","expires_at":${end}${absolute}${sliding},"attrs":{}}`
-  expect(token.record).toBe(record)
-  expectState(await root.state(), {
-    [`${root.name}:id:${id(1)}`]: { type: 'string', value: key(1), end },
-    [`${root.name}:key:${key(1)}`]: { type: 'string', value: record, end },
-    [`${root.name}:tokens:o`]: { type: 'zset', value: [id(1), String(end)], end }
-  })
-})
+  [
+    'the longest',
+    ['TTL', '9999999999999', 'IDLE', '9999999999999'],
+    { ttl: 9999999999999, idle: 9999999999999 }
+  ]
+])(
+  'lifetime: %s',
+  async (_, options, { ttl = Infinity, idle = Infinity, every = Math.ceil(idle / 10) }) => {
+    const root = new Root(redis)
+    const earliest = await root.now()
+    const token = await root.issue(1, 'o', '{}', ...options)
+    const issued = token.expires_at - Math.min(ttl, idle)
+    expect(issued).toBeGreaterThanOrEqual(earliest)
+    expect(issued).toBeLessThanOrEqual(await root.now())
+    const absolute = ttl < Infinity ? `,"ends_at":${issued + ttl}` : ''
+    const sliding = idle < Infinity ? `,"idle":${idle},"every":${every}` : ''
+    const end = token.expires_at
+    const record = `{"id":"${id(1)}","owner_id":"o"${absolute}${sliding},"attrs":{}}`
+    expect(token.record).toBe(record)
+    expect(await root.state()).toEqual({
+      [`${root.name}:id:${id(1)}`]: { type: 'string', value: key(1), end },
+      [`${root.name}:key:${key(1)}`]: { type: 'string', value: record, end },
+      [`${root.name}:tokens:o`]: { type: 'zset', value: [id(1), String(end)], end }
+    })
+  }
+)
 
 test('the shortest lifetime: soon nothing is left, without any further call', async () => {
   const root = new Root(redis)
@@ -95,7 +122,11 @@ test.each<[string, Arg]>([
   ['a name of another family', 'x:id:y']
 ])('key of %s', async (_, odd) => {
   const root = new Root(redis)
-  expect(await root.run('add', odd, id(1), 'o', '{}')).toEqual([bytes(odd as string), expect.any(String), 0])
+  expect(await root.run('add', odd, id(1), 'o', '{}')).toEqual([
+    bytes(odd as string),
+    expect.any(String),
+    0
+  ])
   expect(await root.state()).toMatchObject({
     [bytes(root.at('key', odd))]: { type: 'string' },
     [`${root.name}:id:${id(1)}`]: { value: bytes(odd as string) }
@@ -113,7 +144,16 @@ describe('the same key and id again', () => {
     ['over the limit, to evict', ['o', '{"a":1}', 'LIMIT', 1, 'EVICT']]
   ])('answers as at first and writes nothing: %s', async (_, args) => {
     const root = new Root(redis)
-    const { record, expires_at } = await root.issue(1, 'o', '{"a":1}', 'TTL', FAR, 'LIMIT', 2, 'REJECT')
+    const { record, expires_at } = await root.issue(
+      1,
+      'o',
+      '{"a":1}',
+      'TTL',
+      FAR,
+      'LIMIT',
+      2,
+      'REJECT'
+    )
     await root.issue(2, 'o')
     await root.unchanged(async () => {
       expect(await root.run('add', key(1), id(1), ...args)).toEqual([key(1), record, expires_at])
@@ -187,14 +227,56 @@ describe('what Redis evicted', () => {
     expect(await root.run('count', 'o')).toBe(2)
   })
 
-  test('a key may be issued again to another id, and the first id under another key', async () => {
+  test('a key may be issued again to another id; the first is taken until then', async () => {
     const root = new Root(redis)
     await root.issue(1)
     await redis.del(root.at('key', key(1)))
     const other = (await root.run('add', key(1), id(2), 'p', '{}')) as string[]
-    await root.run('add', key(3), id(1), 'o', '{}')
+    await root.refuses('TSKEYTAKEN', 'add', key(3), id(1), 'o', '{}')
     expect(await root.run('get', id(2))).toEqual(other)
+    await root.run('del', id(2))
+    await root.run('add', key(3), id(1), 'o', '{}')
     expect(await root.faults()).toEqual([])
+  })
+
+  test('an id that the set still lists stays listed, by its new end', async () => {
+    for (const limit of [
+      [],
+      ['LIMIT', 1, 'EVICT'],
+      ['LIMIT', 2, 'EVICT'],
+      ['LIMIT', 9, 'REJECT']
+    ] as Arg[][]) {
+      const root = new Root(redis)
+      await root.issue(1, 'o', '{}', 'TTL', FAR)
+      await redis.del(root.at('key', key(1)))
+      const { expires_at, evicted } = await root.issue(
+        1,
+        'o',
+        '{"again":1}',
+        'TTL',
+        2 * FAR,
+        ...limit
+      )
+      expect(evicted).toEqual([])
+      expect(await redis.zrange(root.at('tokens', 'o'), '0', '-1', 'WITHSCORES')).toEqual([
+        id(1),
+        `${expires_at}`
+      ])
+      expect(await root.run('count', 'o')).toBe(1)
+      expect(await root.faults()).toEqual([])
+    }
+  })
+
+  test('the same beside living tokens, over the limit: it goes on, others go', async () => {
+    const root = new Root(redis)
+    for (const n of [1, 2, 3]) await root.issue(n)
+    await redis.del(root.at('key', key(2)), root.at('id', id(2)))
+    expect((await root.issue(2, 'o', '{"again":1}', 'LIMIT', 1, 'EVICT')).evicted).toEqual(
+      [1, 3].map(id)
+    )
+    expect(await root.run('list', 'o')).toEqual(['', key(2), expect.stringContaining('again'), 0])
+    expect(await root.faults()).toEqual([])
+    expect(Object.keys(await root.state())).toHaveLength(3)
   })
 
   test('a token whose id is gone still holds its key', async () => {
@@ -238,20 +320,43 @@ describe('TSBADARG', () => {
     `{${id(9)}}`,
     '--------' + id(9).slice(8),
     Buffer.from(id(9).slice(0, -1) + '\0')
-  ])('id %j', async (bad) => (await filled()).refuses('TSBADARG', 'add', 'another-key', bad, 'o', '{}'))
-
-  test.each(['', '[]', 'null', '"{}"', '1', '{', '}', ' {}', '{} ', '{}\n', '[{}]', 'x{}'])('attrs %j', async (bad) =>
-    (await filled()).refuses('TSBADARG', 'add', 'another-key', id(9), 'o', bad)
+  ])('id %j', async (bad) =>
+    (await filled()).refuses('TSBADARG', 'add', 'another-key', bad, 'o', '{}')
   )
 
-  const numbers = ['', '0', '00', '01', '-1', '+1', '1.5', '1e3', '0x10', ' 1', '1 ', '1\n', 'inf', 'nan', 'x', 'null']
-  test.each([...numbers, '10000000000000', '99999999999999999999'])('a number of %j', async (bad) => {
-    const root = await filled()
-    await root.refuses('TSBADARG', 'add', ...good, 'TTL', bad)
-    await root.refuses('TSBADARG', 'add', ...good, 'IDLE', bad)
-    await root.refuses('TSBADARG', 'add', ...good, 'IDLE', 5, 'EVERY', bad)
-    await root.refuses('TSBADARG', 'add', ...good, 'LIMIT', bad, 'EVICT')
-  })
+  test.each(['', '[]', 'null', '"{}"', '1', '{', '}', ' {}', '{} ', '{}\n', '[{}]', 'x{}'])(
+    'attrs %j',
+    async (bad) => (await filled()).refuses('TSBADARG', 'add', 'another-key', id(9), 'o', bad)
+  )
+
+  const numbers = [
+    '',
+    '0',
+    '00',
+    '01',
+    '-1',
+    '+1',
+    '1.5',
+    '1e3',
+    '0x10',
+    ' 1',
+    '1 ',
+    '1\n',
+    'inf',
+    'nan',
+    'x',
+    'null'
+  ]
+  test.each([...numbers, '10000000000000', '99999999999999999999'])(
+    'a number of %j',
+    async (bad) => {
+      const root = await filled()
+      await root.refuses('TSBADARG', 'add', ...good, 'TTL', bad)
+      await root.refuses('TSBADARG', 'add', ...good, 'IDLE', bad)
+      await root.refuses('TSBADARG', 'add', ...good, 'IDLE', 5, 'EVERY', bad)
+      await root.refuses('TSBADARG', 'add', ...good, 'LIMIT', bad, 'EVICT')
+    }
+  )
 
   test.each<[string, Arg[]]>([
     ['an unknown option', ['PX', 5]],
@@ -282,43 +387,79 @@ describe('TSBADARG', () => {
   ])('%s', async (_, options) => (await filled()).refuses('TSBADARG', 'add', ...good, ...options))
 })
 
-describe('TSRECORD', () => {
+describe('what is not of this layout', () => {
   const options: Arg[][] = [[], ['TTL', 5, 'LIMIT', 1, 'EVICT']]
 
-  test.each(strayRecords(id(1), key(1)))('a record of another layout: %s', async (_, text) => {
+  test.each(strayBeginnings(id(1), key(1)))('TSKEYTAKEN: a foreign record: %s', async (_, text) => {
     const root = new Root(redis)
     await redis.set(root.at('key', key(1)), text)
     await redis.set(root.at('id', id(2)), key(1))
     for (const more of options) {
-      await root.refuses('TSRECORD', 'add', key(1), id(1), 'o', '{}', ...more)
-      await root.refuses('TSRECORD', 'add', key(1), id(2), 'o', '{}', ...more)
-      await root.refuses('TSRECORD', 'add', key(3), id(2), 'o', '{}', ...more)
+      await root.refuses('TSKEYTAKEN', 'add', key(1), id(1), 'o', '{}', ...more)
+      await root.refuses('TSKEYTAKEN', 'add', key(1), id(2), 'o', '{}', ...more)
+      await root.refuses('TSKEYTAKEN', 'add', key(3), id(2), 'o', '{}', ...more)
     }
   })
 
-  test.each(strayTypes('string'))('a %s where the record belongs', async (_, put) => {
+  test.each(strayTypes('string'))('WRONGTYPE: a %s where the record belongs', async (_, put) => {
     const root = new Root(redis)
     await put(redis, root.at('key', key(1)))
-    for (const more of options) await root.refuses('TSRECORD', 'add', key(1), id(1), 'o', '{}', ...more)
+    for (const more of options)
+      await root.refuses('WRONGTYPE', 'add', key(1), id(1), 'o', '{}', ...more)
     await redis.set(root.at('id', id(1)), key(1))
-    await root.refuses('TSRECORD', 'add', key(1), id(1), 'o', '{}')
-    await root.refuses('TSRECORD', 'add', key(3), id(1), 'o', '{}')
+    await root.refuses('WRONGTYPE', 'add', key(1), id(1), 'o', '{}')
+    await root.refuses('TSKEYTAKEN', 'add', key(3), id(1), 'o', '{}')
     await redis.set(root.at('id', id(1)), key(2))
-    await root.refuses('TSRECORD', 'add', key(1), id(1), 'o', '{}')
+    await root.refuses('WRONGTYPE', 'add', key(1), id(1), 'o', '{}')
   })
 
-  test.each(strayTypes('string'))('a %s where the id belongs', async (_, put) => {
+  test.each(strayTypes('string'))('WRONGTYPE: a %s where the id belongs', async (_, put) => {
     const root = new Root(redis)
     await put(redis, root.at('id', id(1)))
-    for (const more of options) await root.refuses('TSRECORD', 'add', key(1), id(1), 'o', '{}', ...more)
+    for (const more of options)
+      await root.refuses('WRONGTYPE', 'add', key(1), id(1), 'o', '{}', ...more)
   })
 
-  test.each(strayTypes('zset'))('a %s where the owner set belongs, as 0.0.4 left it', async (_, put) => {
-    const root = new Root(redis)
-    await put(redis, root.at('tokens', 'o'))
-    for (const more of options) await root.refuses('TSRECORD', 'add', key(1), id(1), 'o', '{}', ...more)
-    await root.issue(1, 'p')
-  })
+  test.each(strayTypes('zset'))(
+    'WRONGTYPE: a %s where the owner set belongs, as 0.0.4 left it',
+    async (_, put) => {
+      const root = new Root(redis)
+      await put(redis, root.at('tokens', 'o'))
+      for (const more of options)
+        await root.refuses('WRONGTYPE', 'add', key(1), id(1), 'o', '{}', ...more)
+      await root.issue(1, 'p')
+    }
+  )
+
+  test.each(strayBeginnings(id(1), key(1)))(
+    'EVICT leaves it where it stands in place of a token: %s',
+    async (_, text) => {
+      const root = new Root(redis)
+      await root.issue(1)
+      await redis.set(root.at('key', key(1)), text)
+      expect((await root.issue(2, 'o', '{}', 'LIMIT', 1, 'EVICT')).evicted).toEqual([id(1)])
+      expect(await redis.get(root.at('key', key(1)))).toBe(text)
+      expect(await redis.zrange(root.at('tokens', 'o'), '0', '-1')).toEqual([id(2)])
+    }
+  )
+
+  test.each(strayTypes('string'))(
+    'EVICT leaves it, and is not stopped midway: a %s',
+    async (_, put) => {
+      for (const name of [`key:${key(1)}`, `id:${id(1)}`]) {
+        const root = new Root(redis)
+        const [family, rest] = name.split(':') as [string, string]
+        await root.issue(1)
+        await redis.del(root.at(family, rest))
+        await put(redis, root.at(family, rest))
+        const type = await redis.type(root.at(family, rest))
+        expect((await root.issue(2, 'o', '{}', 'LIMIT', 1, 'EVICT')).evicted).toEqual([id(1)])
+        expect(await redis.type(root.at(family, rest))).toBe(type)
+        expect(await root.run('get', id(2))).toMatchObject([key(2), {}, 0])
+        expect(await redis.zrange(root.at('tokens', 'o'), '0', '-1')).toEqual([id(2)])
+      }
+    }
+  )
 })
 
 describe('LIMIT', () => {
@@ -336,9 +477,7 @@ describe('LIMIT', () => {
     expect(await root.run('count', 'o')).toBe(4)
   })
 
-  test.each<[string, (root: Root) => Promise<unknown>]>([
-    ['ended by TTL', (root) => root.later(FAR + 1)],
-    ['ended by del', (root) => root.run('del', id(1))],
+  const lost: [string, (root: Root) => Promise<unknown>][] = [
     ['whose record Redis evicted', (root) => redis.del(root.at('key', key(1)))],
     ['whose id Redis evicted', (root) => redis.del(root.at('id', id(1)))],
     [
@@ -355,6 +494,18 @@ describe('LIMIT', () => {
         await root.run('add', key(9), id(1), 'p', '{}')
       }
     ]
+  ]
+
+  test.each<[string, (root: Root) => Promise<unknown>]>([
+    ['that has expired', (root) => root.later(FAR + 1)],
+    ['that was revoked', (root) => root.run('del', id(1))],
+    ...lost.map(([what, lose]): [string, (root: Root) => Promise<unknown>] => [
+      `${what}, once list has seen it`,
+      async (root) => {
+        await lose(root)
+        await root.run('list', 'o')
+      }
+    ])
   ])('does not count a token %s', async (_, end) => {
     const root = new Root(redis)
     await root.issue(1, 'o', '{}', 'TTL', FAR)
@@ -368,7 +519,25 @@ describe('LIMIT', () => {
     expect(await root.run('list', 'p')).toEqual(others)
   })
 
-  test('EVICT ends those that would end first, of the never-ending ones the lowest ids', async () => {
+  test.each(lost)(
+    "counts a token %s until then; EVICT takes nothing of another's for it",
+    async (_, lose) => {
+      const root = new Root(redis)
+      await root.issue(1, 'o', '{}', 'TTL', FAR)
+      await root.issue(2, 'o')
+      await lose(root)
+      const others = [await root.run('list', 'p'), await root.run('getkey', 'PEEK', key(1), key(9))]
+      await root.refuses('TSLIMIT', 'add', key(3), id(3), 'o', '{}', 'LIMIT', 2, 'REJECT')
+      expect((await root.issue(3, 'o', '{}', 'LIMIT', 2, 'EVICT')).evicted).toEqual([id(1)])
+      expect([
+        await root.run('list', 'p'),
+        await root.run('getkey', 'PEEK', key(1), key(9))
+      ]).toEqual(others)
+      expect(await root.run('count', 'o')).toBe(2)
+    }
+  )
+
+  test('EVICT revokes those to expire first, of never-ending ones the lowest ids', async () => {
     const root = new Root(redis)
     await root.issue(5)
     await root.issue(3, 'o', '{}', 'TTL', 3 * FAR)
@@ -385,12 +554,16 @@ describe('LIMIT', () => {
     expect(await root.run('count', 'p')).toBe(1)
   })
 
-  test('EVICT ends as many as the limit asks for, and leaves nothing of them', async () => {
+  test('EVICT revokes as many as the limit asks for, and leaves nothing of them', async () => {
     const root = new Root(redis)
     for (let n = 1; n <= 4; n++) await root.issue(n, 'o', '{}', 'TTL', n * FAR)
     expect((await root.issue(5, 'o', '{}', 'LIMIT', 6, 'EVICT')).evicted).toEqual([])
-    expect((await root.issue(6, 'o', '{}', 'LIMIT', 2, 'EVICT')).evicted).toEqual([1, 2, 3, 4].map(id))
-    expect((await root.issue(7, 'o', '{}', 'TTL', FAR, 'LIMIT', 1, 'EVICT')).evicted).toEqual([5, 6].map(id))
+    expect((await root.issue(6, 'o', '{}', 'LIMIT', 2, 'EVICT')).evicted).toEqual(
+      [1, 2, 3, 4].map(id)
+    )
+    expect((await root.issue(7, 'o', '{}', 'TTL', FAR, 'LIMIT', 1, 'EVICT')).evicted).toEqual(
+      [5, 6].map(id)
+    )
     expect(Object.keys(await root.state())).toEqual([
       `${root.name}:id:${id(7)}`,
       `${root.name}:key:${key(7)}`,
@@ -399,7 +572,7 @@ describe('LIMIT', () => {
     expect(await root.faults()).toEqual([])
   })
 
-  test('EVICT ends keys within their grace too, but not what their names hold after it', async () => {
+  test('EVICT leaves keys within their grace to their TTL: they open nothing now', async () => {
     const root = new Root(redis)
     await root.issue(1)
     await root.run('rotate', id(1), key(11), 'GRACE', 1000)
@@ -408,9 +581,16 @@ describe('LIMIT', () => {
     await root.run('rotate', id(1), key(12), 'GRACE', FAR)
     await root.run('rotate', id(1), key(13), 'GRACE', FAR)
     expect((await root.issue(3, 'o', '{}', 'LIMIT', 1, 'EVICT')).evicted).toEqual([id(1)])
-    expect(await root.run('getkey', 'PEEK', ...[11, 12, 13].map(key))).toEqual([null, 0, null, 0, null, 0])
+    expect(await root.run('getkey', 'PEEK', ...[11, 12, 13].map(key))).toEqual([
+      null,
+      0,
+      null,
+      0,
+      null,
+      0
+    ])
     expect(await root.run('count', 'p')).toBe(1)
-    expect(Object.keys(await root.state())).toHaveLength(6)
+    expect(Object.keys(await root.state())).toHaveLength(3 + 3 + 2)
     expect(await root.faults()).toEqual([])
   })
 
@@ -451,7 +631,10 @@ describe('the owner set', () => {
     const { expires_at: first } = await root.issue(2, 'o', '{}', 'IDLE', FAR)
     expect(await owner(root)).toEqual([[id(2), `${first}`, id(1), `${second}`], second])
     const { expires_at: third } = await root.issue(3, 'o', '{}', 'TTL', 3 * FAR)
-    expect(await owner(root)).toEqual([[id(2), `${first}`, id(1), `${second}`, id(3), `${third}`], third])
+    expect(await owner(root)).toEqual([
+      [id(2), `${first}`, id(1), `${second}`, id(3), `${third}`],
+      third
+    ])
   })
 
   test('never ends with a never-ending member, and ends again after that is evicted', async () => {
@@ -480,10 +663,11 @@ describe('the owner set', () => {
   })
 })
 
-test('neighbours are neither read nor written, not even one with the name of the root', async () => {
+test('neighbours are neither read nor written, not even one called like the root', async () => {
   const root = new Root(redis)
   const text = 'a neighbour'
-  for (const name of ['', ':', '2:key:x', ':key:', `2:tokens:o`]) await redis.set(root.name + name, text)
+  for (const name of ['', ':', '2:key:x', ':key:', `2:tokens:o`])
+    await redis.set(root.name + name, text)
   const before = await root.state()
   await root.issue(1, 'o', '{}', 'LIMIT', 1, 'REJECT')
   await root.issue(2, 'o', '{}', 'LIMIT', 1, 'EVICT')
