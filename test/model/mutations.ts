@@ -1,0 +1,241 @@
+import type { Invariant } from './invariants'
+
+/** A fault put into a script on purpose, and what finds it. */
+export interface Mutation {
+  what: string
+  script: string
+  /** Once in the script. */
+  text: string
+  replacement: string
+  space: string
+  invariant: Invariant
+}
+
+export const mutations: Mutation[] = [
+  {
+    what: 'an ended token stays in its owner set',
+    script: 'del',
+    text: "redis.call('ZREM', owner_set, id)",
+    replacement: '',
+    space: 'owners',
+    invariant: 'leftovers'
+  },
+  {
+    what: 'a new key makes an id live for ever',
+    script: 'rotate',
+    text: "newkey, 'KEEPTTL')",
+    replacement: 'newkey)',
+    space: 'rotate',
+    invariant: 'ends'
+  },
+  {
+    what: 'new attrs make a record live for ever',
+    script: 'set',
+    text: "record, 'KEEPTTL')",
+    replacement: 'record)',
+    space: 'life',
+    invariant: 'reply'
+  },
+  {
+    what: 'an owner set ends though one of its tokens does not',
+    script: 'add',
+    text: "redis.call('PERSIST', owner_set)",
+    replacement: '',
+    space: 'limit',
+    invariant: 'ends'
+  },
+  {
+    what: 'one token more than the limit',
+    script: 'add',
+    text: '- limit + 1 or 0',
+    replacement: '- limit or 0',
+    space: 'limit',
+    invariant: 'reply'
+  },
+  {
+    what: 'a limit counts tokens that have ended',
+    script: 'add',
+    text: "redis.call('ZCOUNT', owner_set, now,",
+    replacement: "redis.call('ZCOUNT', owner_set, '-inf',",
+    space: 'limit',
+    invariant: 'reply'
+  },
+  {
+    what: 'ids whose time is over are never dropped',
+    script: 'add',
+    text: "redis.call('ZREMRANGEBYSCORE', owner_set, '-inf', '(' .. now)",
+    replacement: '',
+    space: 'limit',
+    invariant: 'reply'
+  },
+  {
+    what: 'the limit makes way by those that end last',
+    script: 'add',
+    text: "redis.call('ZRANGEBYSCORE', owner_set, now, '+inf', 'LIMIT', 0, over)",
+    replacement: "redis.call('ZRANGE', owner_set, 0, over - 1, 'REV')",
+    space: 'limit',
+    invariant: 'reply'
+  },
+  {
+    what: 'a use moves the end past ends_at',
+    script: 'getkey',
+    text: 'math.min(now + token.idle, token.ends_at or math.huge)',
+    replacement: 'now + token.idle',
+    space: 'life',
+    invariant: 'reply'
+  },
+  {
+    what: 'a use before EVERY moves the end',
+    script: 'getkey',
+    text: '>= token.every',
+    replacement: '> 0',
+    space: 'life',
+    invariant: 'reply'
+  },
+  {
+    what: 'a use in its last ms moves a token that its owner set does not list',
+    script: 'getkey',
+    text: "'XX', 'CH', ends, token.id) == 1",
+    replacement: "'XX', 'CH', ends, token.id)",
+    space: 'life',
+    invariant: 'listed'
+  },
+  {
+    what: 'an end is read after the use, which in the ms of the end deletes it',
+    script: 'getkey',
+    text: 'records[i], ends_of[name] or 0',
+    replacement: "records[i], token and math.max(0, redis.call('PEXPIRETIME', name)) or 0",
+    space: 'life',
+    invariant: 'reply'
+  },
+  {
+    what: 'a rotated key opens for ever',
+    script: 'rotate',
+    text: ", 'PXAT', till)",
+    replacement: ')',
+    space: 'rotate',
+    invariant: 'ends'
+  },
+  {
+    what: 'a new key may be the old key of another token, within its grace',
+    script: 'rotate',
+    text: "redis.call('EXISTS', new_name) > 0",
+    replacement: "(redis.call('GET', new_name) or ''):sub(1, 1) == '{'",
+    space: 'rotate',
+    invariant: 'reply'
+  },
+  {
+    what: 'a rotated key ends no token',
+    script: 'delkey',
+    text: "record:match('^([%x-]+) %d+$')",
+    replacement: 'nil',
+    space: 'rotate',
+    invariant: 'reply'
+  },
+  {
+    what: 'the token that is to stay goes too',
+    script: 'delowner',
+    text: 'own and id == except',
+    replacement: 'false',
+    space: 'owners',
+    invariant: 'reply'
+  },
+  {
+    what: 'those that would end first go first',
+    script: 'delowner',
+    text: "kept + page - 1, 'REV')",
+    replacement: 'kept + page - 1)',
+    space: 'pages',
+    invariant: 'reply'
+  },
+  {
+    what: 'a cursor skips ids of the same end',
+    script: 'list',
+    text: 'bound = behind and middle or bound',
+    replacement: 'first = bound',
+    space: 'pages',
+    invariant: 'reply'
+  },
+  {
+    what: 'a hash can be taken twice',
+    script: 'takehash',
+    text: "'GETDEL'",
+    replacement: "'GET'",
+    space: 'hashes',
+    invariant: 'names'
+  },
+  {
+    what: 'a hash that was replaced goes on',
+    script: 'makehash',
+    text: 'older and older ~= hash',
+    replacement: 'false',
+    space: 'hashes',
+    invariant: 'names'
+  },
+  {
+    what: 'the newest hash of a name is known for ever',
+    script: 'makehash',
+    text: "latest, hash, 'PX', ttl_ms)",
+    replacement: 'latest, hash)',
+    space: 'hashes',
+    invariant: 'ends'
+  },
+  {
+    what: 'an id answers with whatever record its key holds by now',
+    script: 'get',
+    text: 'record:sub(8, 43) == of',
+    replacement: 'true',
+    space: 'evictions',
+    invariant: 'another'
+  },
+  {
+    what: 'an id ends whatever token its key opens by now',
+    script: 'del',
+    text: 'record:sub(8, 43) == of',
+    replacement: 'true',
+    space: 'evictions',
+    invariant: 'another'
+  },
+  {
+    what: 'an owner ends tokens of another, to whom the id was issued since',
+    script: 'delowner',
+    text: 'record:sub(1, 43 + #owner) == \'{"id":"\' .. id .. owner',
+    replacement: 'record:sub(1, 43) == \'{"id":"\' .. id',
+    space: 'evictions',
+    invariant: 'another'
+  },
+  {
+    what: 'a use moves the end of an id that was issued to another since',
+    script: 'getkey',
+    text: 'if own and',
+    replacement: 'if due and',
+    space: 'evictions',
+    invariant: 'another'
+  },
+  {
+    what: 'a nil where Redis evicted the record',
+    script: 'set',
+    text: 'if not record then return nil end',
+    replacement: 'if not key then return nil end',
+    space: 'evictions',
+    invariant: 'error'
+  },
+  {
+    what: 'an error after a write',
+    script: 'add',
+    text: "redis.call('ZADD', owner_set, expires_at, id)",
+    replacement: "redis.call('SET', id_name, key)\nredis.call('ZADD', owner_set, expires_at, id)",
+    space: 'foreign',
+    invariant: 'silence'
+  }
+]
+
+/** The scripts with a fault in one of them. */
+export function mutated(
+  scripts: ReadonlyMap<string, string>,
+  { script, text, replacement }: Mutation
+): Map<string, string> {
+  const parts = scripts.get(script)!.split(text)
+  if (parts.length !== 2) throw new Error(`${script} has ${parts.length - 1} times: ${text}`)
+  return new Map(scripts).set(script, parts.join(replacement))
+}

@@ -1,0 +1,227 @@
+import type { Space } from './space'
+
+/** What is searched; test/model/README.md says how far. */
+export const spaces: Space[] = [
+  {
+    name: 'life',
+    what: 'one owner, two ids: every lifetime, uses, attrs and each way to end a token',
+    calls: [
+      'add K1 #1 b/n {}',
+      'add K1 #1 b/n {} TTL 3',
+      'add K1 #1 b/n {} TTL 4 IDLE 2',
+      'add K2 #2 b/n {} TTL 2',
+      'add K2 #2 b/n {} IDLE 1',
+      'add K2 #2 b/n {} IDLE 3 EVERY 2',
+      'getkey TOUCH K1 K2 K1',
+      'getkey TOUCH K2',
+      'getkey PEEK K2 K1',
+      'get #1',
+      'set #1 {"a":1}',
+      'set #1 {} IF {"a":1}',
+      'del #1',
+      'delkey K2',
+      'delowner b/n',
+      'count b/n',
+      'list b/n'
+    ],
+    ticks: [1],
+    depth: 7
+  },
+  {
+    name: 'owners',
+    what: 'two owners who get the same ids and keys in turn: neither meets the other',
+    calls: [
+      'add K1 #1 ann {}',
+      'add K1 #1 b/n {} TTL 2',
+      'add K2 #1 b/n {}',
+      'add K1 #2 ann {} TTL 2',
+      'add K2 #2 b/n {} IDLE 2',
+      'add K3 #3 ann {} TTL 4 IDLE 3',
+      'add K3 #3 b/n {} TTL 3 LIMIT 1 EVICT',
+      'getkey TOUCH K1 K2 K3',
+      'get #2',
+      'set #3 {"a":1}',
+      'rotate #2 K3',
+      'del #1',
+      'delkey K2',
+      'delowner ann',
+      'delowner b/n EXCEPT #1',
+      'count ann',
+      'list ann',
+      'list b/n'
+    ],
+    ticks: [1],
+    depth: 5
+  },
+  {
+    name: 'limit',
+    what: 'one owner, three ids: a limit that rejects or evicts, with ends and without',
+    calls: [
+      'add K1 #1 ann {} LIMIT 2 EVICT',
+      'add K1 #1 ann {} TTL 2 LIMIT 2 REJECT',
+      'add K1 #1 ann {} IDLE 2 LIMIT 1 EVICT',
+      'add K2 #2 ann {} TTL 2 LIMIT 1 EVICT',
+      'add K2 #2 ann {} IDLE 2 LIMIT 2 REJECT',
+      'add K2 #2 ann {}',
+      'add K3 #3 ann {} TTL 3 LIMIT 2 EVICT',
+      'add K3 #3 ann {} LIMIT 1 REJECT',
+      'add K3 #3 ann {}',
+      'getkey TOUCH K1 K2 K3',
+      'del #2',
+      'count ann'
+    ],
+    ticks: [1],
+    depth: 7
+  },
+  {
+    name: 'rotate',
+    what: 'two ids, three keys that are used in turn: rotation with and without a grace',
+    calls: [
+      'add K1 #1 ann {}',
+      'add K1 #1 b/n {} TTL 3',
+      'add K2 #2 ann {} IDLE 2',
+      'add K3 #2 ann {} TTL 2',
+      'rotate #1 K1 GRACE 3',
+      'rotate #1 K2 GRACE 2',
+      'rotate #1 K3',
+      'rotate #2 K3 GRACE 1',
+      'rotate #2 K1',
+      'getkey TOUCH K1 K2 K3',
+      'delkey K1',
+      'delkey K2',
+      'delowner ann',
+      'del #1',
+      'set #1 {"a":1}'
+    ],
+    ticks: [1],
+    depth: 6
+  },
+  {
+    name: 'pages',
+    what: 'one owner, three ids: pages from every cursor, and revocation of some',
+    calls: [
+      'add K1 #1 ann {}',
+      'add K1 #1 ann {} TTL 2',
+      'add K2 #2 ann {} TTL 2',
+      'add K2 #2 ann {}',
+      'add K3 #3 ann {} TTL 2',
+      'add K3 #3 ann {} IDLE 3',
+      'add K3 #3 ann {}',
+      'getkey TOUCH K3',
+      'list ann',
+      'list ann COUNT 1',
+      'list ann COUNT 1 AFTER @',
+      'list ann AFTER @ COUNT 2',
+      'list ann AFTER inf:#2',
+      'delowner ann COUNT 1',
+      'delowner ann EXCEPT #1',
+      'delowner ann COUNT 1 EXCEPT #2',
+      'delowner ann EXCEPT #3 COUNT 2'
+    ],
+    ticks: [1],
+    depth: 6
+  },
+  {
+    name: 'hashes',
+    what: 'three hashes, each the newest of a name or of none',
+    calls: [
+      'makehash h1 1 2',
+      'makehash h1 "a" 3 REPLACES reset',
+      'makehash h2 {} 2 REPLACES reset',
+      'makehash h3 [] 3 REPLACES other',
+      'makehash h2 2 1 REPLACES other',
+      'gethash h1',
+      'takehash h1',
+      'takehash h2',
+      'delhash h3'
+    ],
+    ticks: [1],
+    depth: 8
+  },
+  {
+    name: 'all',
+    what: 'two owners, three ids and keys, a hash: a little of everything',
+    calls: [
+      'add K1 #1 ann {} TTL 4 IDLE 2',
+      'add K2 #2 ann {} LIMIT 1 EVICT',
+      'add K2 #1 b/n {}',
+      'add K3 #2 b/n {} TTL 2 LIMIT 1 REJECT',
+      'add K3 #3 ann {} IDLE 3 EVERY 2 LIMIT 2 EVICT',
+      'getkey TOUCH K1 K2 K3',
+      'set #1 {"a":1}',
+      'rotate #1 K3 GRACE 2',
+      'rotate #2 K1',
+      'del #2',
+      'delkey K1',
+      'delowner ann EXCEPT #1',
+      'delowner b/n COUNT 1',
+      'list ann COUNT 1',
+      'makehash h1 1 2 REPLACES reset',
+      'takehash h1'
+    ],
+    ticks: [1],
+    depth: 4
+  },
+  {
+    name: 'evictions',
+    what: 'two owners, two ids, three keys, where Redis evicts any one name at any time',
+    calls: [
+      'add K1 #1 ann {}',
+      'add K1 #2 b/n {} TTL 2',
+      'add K2 #1 b/n {} LIMIT 1 EVICT',
+      'add K2 #2 ann {} IDLE 2 LIMIT 1 EVICT',
+      'rotate #1 K3 GRACE 2',
+      'rotate #2 K1',
+      'getkey TOUCH K1 K2 K3',
+      'getkey TOUCH K2',
+      'get #1',
+      'get #2',
+      'set #1 {"a":1}',
+      'del #1',
+      'delkey K1',
+      'delkey K2',
+      'delowner ann COUNT 1',
+      'delowner b/n EXCEPT #1',
+      'list ann',
+      'list b/n COUNT 1'
+    ],
+    ticks: [1],
+    evicts: true,
+    depth: 4
+  },
+  {
+    name: 'foreign',
+    what: 'names that hold what is not ours: text, another type, an id of another key',
+    calls: [
+      'add K1 #1 ann {}',
+      'add K1 #1 ann {} LIMIT 1 EVICT',
+      'add K2 #2 ann {} TTL 2 LIMIT 2 REJECT',
+      'rotate #1 K2 GRACE 2',
+      'getkey TOUCH K1',
+      'getkey PEEK K1 K2',
+      'get #1',
+      'set #1 {"a":1}',
+      'del #1',
+      'delkey K1',
+      'delowner ann',
+      'count ann',
+      'list ann',
+      'makehash h1 1 2 REPLACES reset',
+      'takehash h1',
+      'delhash h1',
+      'gethash h1'
+    ],
+    ticks: [1],
+    puts: [
+      ['key:K1', '{"owner_id":"ann"}'],
+      ['key:K1', [['a', 1]]],
+      ['key:K2', 'text'],
+      ['id:#1', 'K2'],
+      ['id:#1', [['a', 1]]],
+      ['tokens:ann', 'text'],
+      ['hash:h1', [['a', 1]]],
+      ['latest:reset', [['a', 1]]]
+    ],
+    depth: 3
+  }
+]
