@@ -29,18 +29,19 @@ if not id:find(uuid) or id:find('%u') then return bad('id must be a UUID in lowe
 if owner_id == '' then return bad('owner_id must not be empty') end
 if not attrs:find('^{.*}$') then return bad('attrs must be a JSON object') end
 local option = { TTL = false, IDLE = false, EVERY = false, LIMIT = false }
-local at, policy, policies = 5, '', { REJECT = true, EVICT = true }
+local at, policy = 5, nil
 while ARGV[at] do -- at most four options
   local word, n = ARGV[at], (ARGV[at + 1] or ''):match('^[1-9]%d*$')
   if option[word] ~= false then return bad('an option is unknown or repeated') end
   if not n or #n > 13 then return bad(word .. ' must be 1 to 9999999999999') end
   option[word], at = tonumber(n), at + 2
-  if word == 'LIMIT' then policy, at = ARGV[at] or '', at + 1 end
+  if word == 'LIMIT' then policy, at = ARGV[at], at + 1 end
 end
 local ttl, idle, limit = option.TTL, option.IDLE, option.LIMIT
 local every = option.EVERY or math.ceil((idle or 0) / 10)
 if every > (idle or 0) then return bad('EVERY must not be longer than IDLE') end
-if limit and not policies[policy] then return bad('LIMIT n needs REJECT or EVICT') end
+local policies = limit and { REJECT = true, EVICT = true }
+if limit and not policies[policy or ''] then return bad('LIMIT n needs REJECT or EVICT') end
 
 local key_name, id_name = root .. ':key:' .. key, root .. ':id:' .. id
 local owner_set = root .. ':tokens:' .. owner_id
@@ -56,9 +57,7 @@ end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local over = limit and redis.call('ZCOUNT', owner_set, now, '+inf') - limit + 1 or 0
-if over > 0 and policy == 'REJECT' then
-  return redis.error_reply('TSLIMIT add: the owner has that many live tokens')
-end
+if over > 0 and policy == 'REJECT' then return redis.error_reply('TSLIMIT add: limit reached') end
 local evicted = over > 0
   and redis.call('ZRANGEBYSCORE', owner_set, now, '+inf', 'LIMIT', 0, over) or {}
 local expires_at = now + math.min(ttl or math.huge, idle or math.huge)
@@ -84,7 +83,8 @@ end
 local lasting = expires_at < math.huge and { 'PXAT', expires_at } or {}
 redis.call('SET', key_name, record, unpack(lasting))
 redis.call('SET', id_name, key, unpack(lasting))
+if expires_at == math.huge then redis.call('PERSIST', owner_set) end
+if expires_at == math.huge then return reply end
 local last = redis.call('ZRANGE', owner_set, -1, -1, 'WITHSCORES')[2]
 if last and last ~= 'inf' then redis.call('PEXPIREAT', owner_set, last) end
-if last == 'inf' then redis.call('PERSIST', owner_set) end
 return reply

@@ -28,7 +28,7 @@ end
 local names = {}
 for i = 2, #ARGV do names[i - 1] = root .. ':key:' .. ARGV[i] end
 names[#ARGV] = root -- no name of ours: fails while a cluster moves the slot
-local records, tokens, ends_of = redis.call('MGET', unpack(names)), {}, {}
+local records, reply, idlers, ends_of = redis.call('MGET', unpack(names)), {}, {}, {}
 for i = 1, #ARGV - 1 do
   local record = records[i]
   local id = record and #record < 57 and record:match('^([%x-]+) %d+$') -- rotated out
@@ -36,38 +36,35 @@ for i = 1, #ARGV - 1 do
     local key = redis.call('GET', root .. ':id:' .. id)
     names[i] = root .. ':key:' .. (key or '')
     record = key and redis.call('GET', names[i])
-    records[i] = record
   end
-  if record then
-    local at = attrs_at(record, id)
-    if not at then return redis.error_reply('TSRECORD getkey: a foreign record') end
-    if record:byte(at - 1) ~= 34 then -- a head without lifetime ends with the owner's quote
-      tokens[i] = cjson.decode(record:sub(1, at - 1) .. '}')
-      ends_of[names[i]] = math.max(0, redis.call('PEXPIRETIME', names[i]))
-    end
+  local at = record and attrs_at(record, id)
+  if record and not at then return redis.error_reply('TSRECORD getkey: a foreign record') end
+  reply[2 * i - 1], reply[2 * i] = record, 0
+  if record and record:byte(at - 1) ~= 34 then -- else the owner's quote ends it
+    local token = cjson.decode(record:sub(1, at - 1) .. '}')
+    ends_of[names[i]] = math.max(0, redis.call('PEXPIRETIME', names[i]))
+    reply[2 * i] = ends_of[names[i]]
+    if token.idle and use == 'TOUCH' then idlers[i] = token end
   end
 end
 
-local reply, now = {}, nil
-for i = 1, #ARGV - 1 do
-  local token, name = tokens[i], names[i]
-  if token and token.idle and use == 'TOUCH' then
-    local time = not now and redis.call('TIME')
-    now = now or time[1] * 1000 + math.floor(time[2] / 1000)
-    local ends = math.min(now + token.idle, token.ends_at or math.huge)
-    local due = ends > now and ends - ends_of[name] >= token.every
-    local id_name, owner_set = root .. ':id:' .. token.id, root .. ':tokens:' .. token.owner_id
-    local own = due and name == root .. ':key:' .. (redis.call('MGET', id_name)[1] or '')
-    -- Only while it is indexed: else it would live on where no revocation finds it.
-    -- A use that Redis refuses to write, at maxmemory or on a replica, is answered too.
-    if own and redis.pcall('ZADD', owner_set, 'XX', 'CH', ends, token.id) == 1 then
-      redis.call('PEXPIREAT', name, ends)
-      redis.call('PEXPIREAT', id_name, ends)
-      local last = redis.call('ZRANGE', owner_set, -1, -1, 'WITHSCORES')[2]
-      if last and last ~= 'inf' then redis.call('PEXPIREAT', owner_set, last) end
-      ends_of[name] = ends
-    end
+local now
+for i, token in pairs(idlers) do -- at most one a key
+  local name, time = names[i], not now and redis.call('TIME')
+  now = now or time[1] * 1000 + math.floor(time[2] / 1000)
+  local ends = math.min(now + token.idle, token.ends_at or math.huge)
+  local due = ends > now and ends - ends_of[name] >= token.every
+  local id_name, owner_set = root .. ':id:' .. token.id, root .. ':tokens:' .. token.owner_id
+  local own = due and name == root .. ':key:' .. (redis.call('MGET', id_name)[1] or '')
+  -- Only while it is indexed: else it would live on where no revocation finds it.
+  -- A use that Redis refuses to write, at maxmemory or on a replica, is answered too.
+  if own and redis.pcall('ZADD', owner_set, 'XX', 'CH', ends, token.id) == 1 then
+    redis.call('PEXPIREAT', name, ends)
+    redis.call('PEXPIREAT', id_name, ends)
+    local last = redis.call('ZRANGE', owner_set, -1, -1, 'WITHSCORES')[2]
+    if last and last ~= 'inf' then redis.call('PEXPIREAT', owner_set, last) end
+    ends_of[name] = ends
   end
-  reply[2 * i - 1], reply[2 * i] = records[i], ends_of[name] or 0
+  reply[2 * i] = ends_of[name]
 end
 return reply

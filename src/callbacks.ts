@@ -10,12 +10,15 @@ interface CallbackForm<Args extends unknown[], Result> {
   (...args: [...Args, Callback<Result>]): void
 }
 
-/** A method in both its forms. Two signatures, for `list` has two. */
+/**
+ * A method in both its forms; two signatures, for `list` has two. The method itself is last:
+ * `ReturnType` takes the last.
+ */
 type WithCallback<Method> = Method extends {
   (...args: infer Args1): Promise<infer Result1>
   (...args: infer Args2): Promise<infer Result2>
 }
-  ? Method & CallbackForm<Args1, Result1> & CallbackForm<Args2, Result2>
+  ? CallbackForm<Args1, Result1> & CallbackForm<Args2, Result2> & Method
   : Method
 
 /** Methods that return promises, each with a callback as its last argument instead. */

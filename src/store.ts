@@ -19,6 +19,7 @@ const HASH_DRAWS = 100
 // are served.
 const UPDATE_TRIES = 100
 const PAGE = 100
+
 type Args = (string | number)[]
 
 /**

@@ -12,16 +12,16 @@ export interface Options {
   apply: boolean
   /** Convert hashes as well. */
   hashes: boolean
+  /** Of one owner, who is converted in one call. Default 2^28; a string of Node has at most 2^29. */
+  mostCharacters?: number
 }
 
 type Reading = { attrs: string; dropped: string[] } | { reason: string }
 
 const COUNT = 500
 const TRIES = 20
-// One owner is one EVAL with four arguments a token: Redis before 7.0 takes 1,048,576 of
-// them, a string of Node 2^29 characters.
+// One owner is one EVAL, which holds Redis for as long as it takes.
 const MOST_TOKENS = 250_000
-const MOST_CHARACTERS = 2 ** 28
 const UUID = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/
 
 const HASH = `if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
@@ -32,7 +32,8 @@ return 1`
  * Converts owner by owner, each in one atomic step, so that it can be interrupted and run
  * again at any time. Answers the lines to print; no key and no hash is in them.
  */
-export async function migrate(redis: Redis, { prefix, apply, hashes }: Options): Promise<string[]> {
+export async function migrate(redis: Redis, options: Options): Promise<string[]> {
+  const { prefix, apply, hashes } = options
   const base = `${prefix}:`
   const pattern = base.replace(/[\\*?[\]]/g, '\\$&')
   const owners = new Set<string>()
@@ -49,7 +50,7 @@ export async function migrate(redis: Redis, { prefix, apply, hashes }: Options):
       bar.add(1)
       if (owners.has(name)) continue
       const owner = name.slice(base.length + 'tokens:'.length)
-      const found = await convertOwner(redis, base, owner, apply, left, dropped)
+      const found = await convertOwner(redis, base, owner, options, left, dropped)
       if (found === undefined) continue
       owners.add(name)
       tokens += found
@@ -81,7 +82,7 @@ async function convertOwner(
   redis: Redis,
   base: string,
   owner: string,
-  apply: boolean,
+  { apply, mostCharacters = 2 ** 28 }: Options,
   left: Map<string, string>,
   dropped: Map<string, string>
 ): Promise<number | undefined> {
@@ -104,10 +105,8 @@ async function convertOwner(
         'attrs' in reading ? reading.attrs : ''
       ]
     })
-    if (
-      ids.length > MOST_TOKENS ||
-      args.reduce((sum, { length }) => sum + length, 0) > MOST_CHARACTERS
-    ) {
+    const characters = args.reduce((sum, { length }) => sum + length, 0)
+    if (ids.length > MOST_TOKENS || characters > mostCharacters) {
       left.set(name, `is too large to be converted in one step: ${ids.length} tokens`)
       return undefined
     }
