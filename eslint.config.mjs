@@ -2,7 +2,7 @@ import js from '@eslint/js'
 import tseslint from 'typescript-eslint'
 
 export default tseslint.config(
-  { ignores: ['dist/', 'coverage/', 'test/tokenstore-0.0.4/'] },
+  { ignores: ['dist/', 'coverage/'] },
   js.configs.recommended,
   tseslint.configs.recommendedTypeChecked,
   {
@@ -29,5 +29,8 @@ export default tseslint.config(
   // The only way to put types on what `export =` exports.
   { files: ['src/index.ts'], rules: { '@typescript-eslint/no-namespace': 'off' } },
   { files: ['**/*.js', '**/*.mjs'], ...tseslint.configs.disableTypeChecked },
-  { files: ['**/*.js'], languageOptions: { globals: { module: 'writable', require: 'readonly', process: 'readonly' } } }
+  {
+    files: ['**/*.js'],
+    languageOptions: { globals: { module: 'writable', require: 'readonly', process: 'readonly' } }
+  }
 )

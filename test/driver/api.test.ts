@@ -1,26 +1,31 @@
 import assert from 'node:assert'
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { api, type Api } from '../../src/main'
 import type { Config } from '../../src/types'
-import { client, closeAfterAll, freshPrefix, names, redisUrl, root, store, until } from '../support'
+import { client, closeAfterAll, freshPrefix, names, redisUrl, store, until } from '../support'
 
 closeAfterAll()
 
-// That file asks for a module that it does not use.
-jest.mock('async', () => ({}), { virtual: true })
+// The package itself, whose test file asks for the library beside it.
+jest.mock('tokenstore-0.0.4/lib', () => {
+  const { api }: typeof import('../../src/main') = jest.requireActual('../../src/main')
+  const { freshPrefix, redisUrl }: typeof import('../support') = jest.requireActual('../support')
+  return {
+    api: () => api({ prefix: freshPrefix(), redis: redisUrl(), timeout: 10_000 })
+  }
+})
+const published = 'tokenstore-0.0.4/test/api_test.js'
 
-const published = join(root, 'test', 'tokenstore-0.0.4', 'test', 'api_test.js')
-
-test('the test file that 0.0.4 published is unchanged, and passes', async () => {
-  const digest = createHash('sha256').update(readFileSync(published)).digest('hex')
-  expect(digest).toBe('9fa875a91761039ec88eea2c729fb4eeb0ff5dfc7aacdebb25fde41dcd913aad')
-  process.env.TEST_PREFIX = freshPrefix()
-  // What nodeunit hands to a test, on node:assert, which has the same loose comparisons.
-  // eslint-disable-next-line @typescript-eslint/no-require-imports -- it is CommonJS of 2014
-  const cases = (require(published) as { api: Record<string, (test: object) => void> }).api
+test('the test file that 0.0.4 published passes, unchanged', async () => {
+  const text = readFileSync(require.resolve(published))
+  expect(createHash('sha256').update(text).digest('hex')).toBe(
+    '9fa875a91761039ec88eea2c729fb4eeb0ff5dfc7aacdebb25fde41dcd913aad'
+  )
+  const { api: cases } = (await import(published)) as {
+    api: Record<string, (test: object) => void>
+  }
   expect(Object.keys(cases)).toHaveLength(17)
   for (const [name, run] of Object.entries(cases)) {
     let [expected, made] = [-1, 0]
@@ -30,6 +35,8 @@ test('the test file that 0.0.4 published is unchanged, and passes', async () => 
         made++
         check(...args)
       }
+    // What nodeunit hands to a test, on node:assert, which has the same loose
+    // comparisons.
     await new Promise<void>((done) =>
       run({
         expect: (n: number) => (expected = n),
@@ -45,12 +52,18 @@ test('the test file that 0.0.4 published is unchanged, and passes', async () => 
 })
 
 /** A facade of its own, with every method as a promise as well. */
-function open(config: Config = {}): { tokens: Promised; raw: Api; prefix: string } {
+function open(config: Config = {}): {
+  tokens: Promised
+  raw: Api
+  prefix: string
+} {
   const prefix = freshPrefix()
   const raw = api({ prefix, redis: redisUrl(), timeout: 10_000, ...config })
   opened.push(() => promisify(raw.quit)())
   const methods = Object.entries(raw) as [string, (...args: unknown[]) => void][]
-  const tokens = Object.fromEntries(methods.map(([name, method]) => [name, promisify(method)])) as unknown as Promised
+  const tokens = Object.fromEntries(
+    methods.map(([name, method]) => [name, promisify(method)])
+  ) as unknown as Promised
   return { tokens, raw, prefix }
 }
 
@@ -69,7 +82,19 @@ interface Old {
 
 test('it has the methods of 0.0.4, all of which answer through a callback alone', async () => {
   const { raw } = open()
-  const methods = ['add', 'del', 'delHash', 'delKey', 'get', 'getHash', 'getKey', 'list', 'makeHash', 'quit', 'reset']
+  const methods = [
+    'add',
+    'del',
+    'delHash',
+    'delKey',
+    'get',
+    'getHash',
+    'getKey',
+    'list',
+    'makeHash',
+    'quit',
+    'reset'
+  ]
   expect(Object.keys(raw).sort()).toEqual([...methods, 'set', 'setAttrs'].sort())
   const returned: unknown[] = []
   await new Promise<void>((resolve) => {
@@ -92,9 +117,15 @@ test('add fills in the object that it was given, set and setAttrs replace the at
     owner_id: 'ann',
     attrs: { a: 1 }
   })
-  expect(await tokens.setAttrs(token.id, { b: 2 })).toEqual({ ...token, attrs: { b: 2 } })
+  expect(await tokens.setAttrs(token.id, { b: 2 })).toEqual({
+    ...token,
+    attrs: { b: 2 }
+  })
   expect(await tokens.getKey(token.key)).toEqual({ ...token, attrs: { b: 2 } })
-  expect(await tokens.set(token.id, { c: 3 })).toEqual({ ...token, attrs: { c: 3 } })
+  expect(await tokens.set(token.id, { c: 3 })).toEqual({
+    ...token,
+    attrs: { c: 3 }
+  })
   expect(await tokens.get(token.id)).toEqual({ ...token, attrs: { c: 3 } })
   expect(await tokens.list('ann')).toEqual([{ ...token, attrs: { c: 3 } }])
   expect(await tokens.delKey(token.key)).toBe(true)
@@ -103,7 +134,11 @@ test('add fills in the object that it was given, set and setAttrs replace the at
 
 test('a forced key is kept; attrs are {} when absent; what else the object holds stays on it', async () => {
   const { tokens } = open()
-  const given = { owner_id: 'ann', key: 'forced678901234567890123', note: 'mine' }
+  const given = {
+    owner_id: 'ann',
+    key: 'forced678901234567890123',
+    note: 'mine'
+  }
   expect(await tokens.add(given)).toBe(given)
   expect(given).toEqual({
     key: 'forced678901234567890123',
@@ -112,15 +147,22 @@ test('a forced key is kept; attrs are {} when absent; what else the object holds
     attrs: {},
     id: expect.any(String)
   })
-  expect(await tokens.getKey(given.key)).toMatchObject({ owner_id: 'ann', attrs: {} })
+  expect(await tokens.getKey(given.key)).toMatchObject({
+    owner_id: 'ann',
+    attrs: {}
+  })
   expect(await tokens.getKey(given.key)).not.toHaveProperty('note')
-  await expect(tokens.add({ owner_id: 'bob', key: given.key })).rejects.toMatchObject({ code: 'TSKEYTAKEN' })
+  await expect(tokens.add({ owner_id: 'bob', key: given.key })).rejects.toMatchObject({
+    code: 'TSKEYTAKEN'
+  })
 })
 
 test('an object that add refuses stays as it was', async () => {
   const { tokens, prefix } = open()
   const given = { owner_id: 'ann', key: 'short' }
-  await expect(tokens.add(given)).rejects.toThrow(new TypeError('key must be a string of exactly 24 characters'))
+  await expect(tokens.add(given)).rejects.toThrow(
+    new TypeError('key must be a string of exactly 24 characters')
+  )
   expect(given).toEqual({ owner_id: 'ann', key: 'short' })
   expect(await names(client(), prefix)).toEqual({})
 })
@@ -141,13 +183,17 @@ test('what is not there is false, and nothing is written', async () => {
 
 test('wrong arguments come through the callback, and nothing is written', async () => {
   const { tokens, prefix } = open()
-  await expect(tokens.add({})).rejects.toThrow(new TypeError('owner_id must be a non-empty well-formed string'))
+  await expect(tokens.add({})).rejects.toThrow(
+    new TypeError('owner_id must be a non-empty well-formed string')
+  )
   await expect(tokens.add({ owner_id: 'ann', attrs: [] })).rejects.toThrow(
     new TypeError('attrs must be a plain object')
   )
   await expect(tokens.getKey(7)).rejects.toThrow(new TypeError('key must be a non-empty string'))
   await expect(tokens.get(undefined)).rejects.toThrow(TypeError)
-  await expect(tokens.setAttrs('id', 'a')).rejects.toThrow(new TypeError('attrs must be a plain object'))
+  await expect(tokens.setAttrs('id', 'a')).rejects.toThrow(
+    new TypeError('attrs must be a plain object')
+  )
   await expect(tokens.list(null)).rejects.toThrow(TypeError)
   await expect(tokens.makeHash('a', -1)).rejects.toThrow(TypeError)
   await expect(tokens.makeHash({ a: () => 1 })).rejects.toThrow(TypeError)
@@ -155,14 +201,17 @@ test('wrong arguments come through the callback, and nothing is written', async 
   expect(await names(client(), prefix)).toEqual({})
 })
 
-test.each([undefined, null, 'ann', 7])('add of %p, which is no object, does so as well', async (given) => {
-  const { raw } = open()
-  const called = jest.fn()
-  // Not thrown at the caller, who has a callback for it.
-  expect(() => raw.add(given as never, called)).not.toThrow()
-  await until(() => called.mock.calls.length > 0)
-  expect(called.mock.calls).toEqual([[expect.any(TypeError)]])
-})
+test.each([undefined, null, 'ann', 7])(
+  'add of %p, which is no object, does so as well',
+  async (given) => {
+    const { raw } = open()
+    const called = jest.fn()
+    // Not thrown at the caller, who has a callback for it.
+    expect(() => raw.add(given as never, called)).not.toThrow()
+    await until(() => called.mock.calls.length > 0)
+    expect(called.mock.calls).toEqual([[expect.any(TypeError)]])
+  }
+)
 
 test('hashes have 16 characters, and live an hour, or as long as their ttl says', async () => {
   const { tokens, prefix } = open()
@@ -205,8 +254,15 @@ test('values come back as texts, or as the objects they were', async () => {
 })
 
 test('it takes the same config as the store', async () => {
-  const { tokens, prefix } = open({ ttl: 100, size: 30, hashSize: 8, digest: true })
-  const token = (await tokens.add({ owner_id: 'ann' })) as Old & { expires_at: number }
+  const { tokens, prefix } = open({
+    ttl: 100,
+    size: 30,
+    hashSize: 8,
+    digest: true
+  })
+  const token = (await tokens.add({ owner_id: 'ann' })) as Old & {
+    expires_at: number
+  }
   expect(token.key).toHaveLength(30)
   expect(token.expires_at).toBeGreaterThan(0)
   expect(await tokens.makeHash('a')).toHaveLength(8)

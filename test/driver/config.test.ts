@@ -41,7 +41,10 @@ function open(config?: Config): Tokenstore {
   return store
 }
 
-/** What a store does first and last of all: its token is found under the names said, on the server of the tests. */
+/**
+ * What a store does first and last of all: its token is found under the names
+ * said, on the server of the tests.
+ */
 async function worksUnder(tokens: Tokenstore, root: string, redis = client()): Promise<void> {
   const token = await tokens.add({ owner_id: 'user-7' })
   expect(Object.keys(await keyspace(redis, root)).sort()).toEqual(
@@ -57,7 +60,10 @@ const url = new URL(redisUrl())
 const { hostname: host } = url
 const port = Number(url.port || 6379)
 const [username, password] = [url.username, url.password].map(decodeURIComponent)
-const login = { ...(username ? { username } : {}), ...(password ? { password } : {}) }
+const login = {
+  ...(username ? { username } : {}),
+  ...(password ? { password } : {})
+}
 
 describe('with and without new', () => {
   test.each([
@@ -74,13 +80,18 @@ describe('with and without new', () => {
   })
 
   test('a class that extends it makes instances of its own, with the methods of a store', async () => {
-    // In TypeScript a class says first which store it extends, since there are two kinds, by digest.
+    // In TypeScript a class says first which store it extends, since there are
+    // two kinds, by digest.
     class Sessions extends (Tokenstore as new (config: Config) => Tokenstore) {
       login(owner_id: string): Promise<Token> {
         return this.add({ owner_id })
       }
     }
-    const sessions = new Sessions({ prefix: freshPrefix(), redis: redisUrl(), timeout: 10_000 })
+    const sessions = new Sessions({
+      prefix: freshPrefix(),
+      redis: redisUrl(),
+      timeout: 10_000
+    })
     stores.push(sessions)
     expect(sessions).toBeInstanceOf(Sessions)
     expect(sessions).toBeInstanceOf(Tokenstore)
@@ -116,7 +127,12 @@ describe('redis', () => {
     const before = opened.length
     open(config)
     expect(opened).toHaveLength(before + 1)
-    expect(opened.at(-1)!.options).toMatchObject({ host: '127.0.0.1', port: 6379, db: 0, keyPrefix: '' })
+    expect(opened.at(-1)!.options).toMatchObject({
+      host: '127.0.0.1',
+      port: 6379,
+      db: 0,
+      keyPrefix: ''
+    })
   })
 
   test('host and port', async () => {
@@ -125,12 +141,23 @@ describe('redis', () => {
     open({ redis: { port } })
     expect(opened.at(-1)!.options).toMatchObject({ host: '127.0.0.1', port })
     open({ redis: { host: 'localhost' } })
-    expect(opened.at(-1)!.options).toMatchObject({ host: 'localhost', port: 6379 })
+    expect(opened.at(-1)!.options).toMatchObject({
+      host: 'localhost',
+      port: 6379
+    })
   })
 
   test('any options of ioredis', async () => {
     const prefix = freshPrefix()
-    const redis = { host, port, ...login, db: 3, keyPrefix: 'app:', lazyConnect: true, stringNumbers: true }
+    const redis = {
+      host,
+      port,
+      ...login,
+      db: 3,
+      keyPrefix: 'app:',
+      lazyConnect: true,
+      stringNumbers: true
+    }
     const given = structuredClone(redis)
     const tokens = open({ prefix, redis })
     expect(opened.at(-1)!.status).toBe('wait')
@@ -142,11 +169,16 @@ describe('redis', () => {
     const prefix = freshPrefix()
     await worksUnder(open({ prefix, redis: redisUrl() }), prefix)
     await worksUnder(
-      open({ prefix, redis: Object.assign(new URL(url), { pathname: '/2' }).href }),
+      open({
+        prefix,
+        redis: Object.assign(new URL(url), { pathname: '/2' }).href
+      }),
       prefix,
       client({ db: 2 })
     )
-    const lazy = open({ redis: 'rediss://user:pass%20word@redis.invalid:7000/5' })
+    const lazy = open({
+      redis: 'rediss://user:pass%20word@redis.invalid:7000/5'
+    })
     expect(opened.at(-1)!.options).toMatchObject({
       host: 'redis.invalid',
       port: 7000,
@@ -168,7 +200,16 @@ describe('redis', () => {
     ['with RESP2', { protocol: 2 }],
     ['with RESP3', { protocol: 3 }],
     ['without ready check and queue', { enableReadyCheck: false, enableOfflineQueue: false }],
-    ['with all of it', { keyPrefix: '[x]', db: 5, enableAutoPipelining: true, lazyConnect: true, stringNumbers: true }]
+    [
+      'with all of it',
+      {
+        keyPrefix: '[x]',
+        db: 5,
+        enableAutoPipelining: true,
+        lazyConnect: true,
+        stringNumbers: true
+      }
+    ]
   ] as const)('a client of the caller: %s', async (_name, options) => {
     const prefix = freshPrefix()
     const own = client(options)
@@ -177,7 +218,10 @@ describe('redis', () => {
     expect(opened).toHaveLength(before)
     const plain = client({ db: 'db' in options ? options.db : 0 })
     await worksUnder(tokens, `${'keyPrefix' in options ? options.keyPrefix : ''}${prefix}`, plain)
-    const [a, b] = await Promise.all([tokens.add({ owner_id: 'user-7', ttl: 60 }), tokens.add({ owner_id: 'user-7' })])
+    const [a, b] = await Promise.all([
+      tokens.add({ owner_id: 'user-7', ttl: 60 }),
+      tokens.add({ owner_id: 'user-7' })
+    ])
     expect(await Promise.all([a, b].map(({ key }) => tokens.getKey(key)))).toEqual([a, b])
     const hash = await tokens.makeHash(1)
     expect(await tokens.takeHash(hash)).toBe(1)
@@ -229,16 +273,23 @@ describe('redis', () => {
       } catch (thrown) {
         error = thrown
       }
-      const says = 'redis must be a valid URL, with what is special in a user or a password percent-encoded'
+      const says =
+        'redis must be a valid URL, with what is special in a user or a password percent-encoded'
       expect(error).toEqual(new TypeError(says))
       expect(inspect(error, { showHidden: true, depth: 9 })).not.toMatch(/s3cr|100%/)
     }
   )
 
   test('takes options made in another realm, or without a prototype', () => {
-    for (const redis of [runInNewContext('({ port: 7 })') as object, Object.assign(Object.create(null), { port: 7 })]) {
+    for (const redis of [
+      runInNewContext('({ port: 7 })') as object,
+      Object.assign(Object.create(null), { port: 7 })
+    ]) {
       open({ redis })
-      expect(opened.at(-1)!.options).toMatchObject({ host: '127.0.0.1', port: 7 })
+      expect(opened.at(-1)!.options).toMatchObject({
+        host: '127.0.0.1',
+        port: 7
+      })
     }
   })
 })
@@ -246,7 +297,10 @@ describe('redis', () => {
 describe('the rest', () => {
   const refused = (config: unknown, says: string): void => {
     const before = opened.length
-    for (const make of [() => Tokenstore(config as Config), () => new Tokenstore(config as Config)]) {
+    for (const make of [
+      () => Tokenstore(config as Config),
+      () => new Tokenstore(config as Config)
+    ]) {
       let error: unknown
       try {
         stores.push(make())
@@ -261,7 +315,18 @@ describe('the rest', () => {
   }
 
   test('a config is an object', () => {
-    const wrong = [null, 'token', 7, true, [], Symbol('a'), new URL(redisUrl()), new Map(), new Date(0), client()]
+    const wrong = [
+      null,
+      'token',
+      7,
+      true,
+      [],
+      Symbol('a'),
+      new URL(redisUrl()),
+      new Map(),
+      new Date(0),
+      client()
+    ]
     for (const config of wrong) refused(config, 'config must be a plain object')
   })
 
@@ -281,17 +346,20 @@ describe('the rest', () => {
       refused({ hashSize }, 'hashSize must be a whole number from 1 to 128')
     }
     const noSeconds = [0, -1, 0.0001, NaN, Infinity, '60', true, {}]
-    for (const hashTtl of [...noSeconds, null]) refused({ hashTtl }, 'hashTtl must be a number of seconds')
+    for (const hashTtl of [...noSeconds, null])
+      refused({ hashTtl }, 'hashTtl must be a number of seconds')
     for (const ttl of noSeconds) refused({ ttl }, 'ttl must be a number of seconds')
     for (const idle of noSeconds) refused({ idle }, 'idle must be a number of seconds')
-    for (const touchEvery of [...noSeconds, null]) refused({ touchEvery }, 'touchEvery must be a number of seconds')
+    for (const touchEvery of [...noSeconds, null])
+      refused({ touchEvery }, 'touchEvery must be a number of seconds')
     refused({ idle: 60, touchEvery: 61 }, 'touchEvery must be at most idle')
     for (const digest of [null, 0, 1, 'true']) refused({ digest }, 'digest must be true or false')
     for (const batch of [null, 0, 1, 'true']) refused({ batch }, 'batch must be true or false')
     for (const timeout of [0, -1, 1.5, NaN, Infinity, '2000', null, 2 ** 31]) {
       refused({ timeout }, 'timeout must be a whole number')
     }
-    for (const replicas of [-1, 1.5, '1', 101, null]) refused({ replicas }, 'replicas must be a whole number')
+    for (const replicas of [-1, 1.5, '1', 101, null])
+      refused({ replicas }, 'replicas must be a whole number')
   })
 
   test('values that cannot go together on one Redis are refused', () => {
@@ -301,14 +369,36 @@ describe('the rest', () => {
   })
 
   test('a prefix that would put a store into another is refused', () => {
-    for (const prefix of ['token:key', 'token:id:a', 'a:tokens', 'a:b:hash', ':latest', 'token:hash:']) {
+    for (const prefix of [
+      'token:key',
+      'token:id:a',
+      'a:tokens',
+      'a:b:hash',
+      ':latest',
+      'token:hash:'
+    ]) {
       refused({ prefix }, 'prefix must be free of the parts key, id, tokens, hash and latest')
     }
   })
 
   test('any other prefix serves', async () => {
     const some = freshPrefix()
-    for (const end of ['', ':a', ':keys', ':', ' ', '*', '{a}', '{', '"', '\0', 'ü', 'key', ':a:keyed:b', '%d']) {
+    for (const end of [
+      '',
+      ':a',
+      ':keys',
+      ':',
+      ' ',
+      '*',
+      '{a}',
+      '{',
+      '"',
+      '\0',
+      'ü',
+      'key',
+      ':a:keyed:b',
+      '%d'
+    ]) {
       const prefix = some + end
       const tokens = open({ prefix, redis: redisUrl() })
       await worksUnder(tokens, prefix)
@@ -317,17 +407,36 @@ describe('the rest', () => {
   })
 
   test('null means no lifetime', async () => {
-    const tokens = open({ prefix: freshPrefix(), redis: redisUrl(), ttl: null, idle: null })
+    const tokens = open({
+      prefix: freshPrefix(),
+      redis: redisUrl(),
+      ttl: null,
+      idle: null
+    })
     expect(await tokens.add({ owner_id: 'user-7' })).not.toHaveProperty('expires_at')
   })
 
   test('a change of the config given does not reach the store', async () => {
-    const config: Config = { prefix: freshPrefix(), redis: redisUrl(), ttl: 60, digest: true, size: 30 }
+    const config: Config = {
+      prefix: freshPrefix(),
+      redis: redisUrl(),
+      ttl: 60,
+      digest: true,
+      size: 30
+    }
     const tokens = open(config)
     const { prefix } = config
-    Object.assign(config, { prefix: freshPrefix(), ttl: null, digest: false, size: 10 })
+    Object.assign(config, {
+      prefix: freshPrefix(),
+      ttl: null,
+      digest: false,
+      size: 10
+    })
     const token = await tokens.add({ owner_id: 'user-7' })
-    expect(token).toMatchObject({ key: expect.stringMatching(/^.{30}$/), expires_at: expect.any(Number) })
+    expect(token).toMatchObject({
+      key: expect.stringMatching(/^.{30}$/),
+      expires_at: expect.any(Number)
+    })
     const names = Object.keys(await keyspace(client(), prefix!))
     expect(names).toHaveLength(3)
     expect(names.join()).not.toContain(token.key)

@@ -28,13 +28,22 @@ async function server(): Promise<RedisServer> {
 }
 
 function own(port: number, options: object = {}): Redis {
-  const redis = new Redis({ host: '127.0.0.1', port, retryStrategy: () => 20, disconnectTimeout: 100, ...options })
+  const redis = new Redis({
+    host: '127.0.0.1',
+    port,
+    retryStrategy: () => 20,
+    disconnectTimeout: 100,
+    ...options
+  })
   redis.on('error', () => {})
   closers.push(() => redis.disconnect())
   return redis
 }
 
-/** A port on which nothing listens, and nothing else will until it is freed: it is the near end of a connection. */
+/**
+ * A port on which nothing listens, and nothing else will until it is freed: it
+ * is the near end of a connection.
+ */
 async function deadPort(): Promise<{ port: number; free(): void }> {
   const far = createServer((socket) => socket.on('error', () => {})).listen(0, '127.0.0.1')
   await once(far, 'listening')
@@ -46,7 +55,10 @@ async function deadPort(): Promise<{ port: number; free(): void }> {
   return { port: near.localPort!, free }
 }
 
-/** What a call answers, asked again until it is: the short timeouts here are for calls that must fail. */
+/**
+ * What a call answers, asked again until it is: the short timeouts here are for
+ * calls that must fail.
+ */
 async function answerOf<T>(call: () => Promise<T>): Promise<T> {
   let answer: T
   await until(() =>
@@ -61,7 +73,10 @@ async function answerOf<T>(call: () => Promise<T>): Promise<T> {
   return answer!
 }
 
-/** Waits until calls fail for that reason: an attempt to connect takes as long as it takes. */
+/**
+ * Waits until calls fail for that reason: an attempt to connect takes as long
+ * as it takes.
+ */
 function failsSaying(tokens: Tokenstore, why: string | RegExp): Promise<void> {
   return until(() =>
     tokens.count('a').then(
@@ -71,7 +86,10 @@ function failsSaying(tokens: Tokenstore, why: string | RegExp): Promise<void> {
   )
 }
 
-/** Rejects when something takes longer, by a timer: a machine that stands still holds up that and others alike. */
+/**
+ * Rejects when something takes longer, by a timer: a machine that stands still
+ * holds up that and others alike.
+ */
 async function within<T>(ms: number, something: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout
   const late = new Promise<never>((_, reject) => {
@@ -81,7 +99,10 @@ async function within<T>(ms: number, something: Promise<T>): Promise<T> {
 }
 
 /** Of a token that may be added again, should the answer be late. */
-const forced = { key: 'f'.repeat(24), id: '0190a0b0-0000-7000-8000-000000000001' }
+const forced = {
+  key: 'f'.repeat(24),
+  id: '0190a0b0-0000-7000-8000-000000000001'
+}
 
 /** Every method, with arguments that find something when they may. */
 function everyCall(tokens: Tokenstore): Record<string, () => Promise<unknown>> {
@@ -108,8 +129,10 @@ function everyCall(tokens: Tokenstore): Record<string, () => Promise<unknown>> {
   }
 }
 
-// What is sent later than the first by more than 100 ms, on a slow machine, is still waiting when the connection is given up.
-const UNANSWERED = /no answer from Redis within 300 ms|the connection was lost before Redis answered/
+// What is sent later than the first by more than 100 ms, on a slow machine, is
+// still waiting when the connection is given up.
+const UNANSWERED =
+  /no answer from Redis within 300 ms|the connection was lost before Redis answered/
 
 /** All calls at once reject in time, and not with null or the like. */
 async function allUnavailable(tokens: Tokenstore, says: string | RegExp, ms = 1000): Promise<void> {
@@ -128,7 +151,10 @@ async function allUnavailable(tokens: Tokenstore, says: string | RegExp, ms = 10
   for (const error of outcomes) {
     expect(error).toBeInstanceOf(UnavailableError)
     expect(error).toBeInstanceOf(TokenstoreError)
-    expect(error).toMatchObject({ name: 'UnavailableError', code: 'TSUNAVAILABLE' })
+    expect(error).toMatchObject({
+      name: 'UnavailableError',
+      code: 'TSUNAVAILABLE'
+    })
     expect(error.message).toMatch(says)
   }
 }
@@ -139,8 +165,13 @@ describe('quit', () => {
     const connectionName = freshPrefix()
     const { hostname: host, port } = new URL(redisUrl())
     const named = async (): Promise<number> =>
-      ((await redis.client('LIST')) as string).split('\n').filter((line) => line.includes(connectionName)).length
-    const tokens = open({ redis: { host, port: Number(port), connectionName }, timeout: 10_000 })
+      ((await redis.client('LIST')) as string)
+        .split('\n')
+        .filter((line) => line.includes(connectionName)).length
+    const tokens = open({
+      redis: { host, port: Number(port), connectionName },
+      timeout: 10_000
+    })
     await tokens.count('user-7')
     expect(await named()).toBe(1)
     await tokens.quit()
@@ -161,18 +192,29 @@ describe('quit', () => {
 
   test('is prompt when Redis is unreachable, and ends what waits', async () => {
     const { port } = await deadPort()
-    for (const redis of [{ port }, { port, lazyConnect: true }, `redis://127.0.0.1:${port}`, own(port)]) {
+    for (const redis of [
+      { port },
+      { port, lazyConnect: true },
+      `redis://127.0.0.1:${port}`,
+      own(port)
+    ]) {
       const tokens = open({ redis, timeout: 20_000 })
       const waiting = tokens.getKey('k'.repeat(24)).catch((error: unknown) => error)
       await sleep(30)
       await within(500, tokens.quit())
-      expect(await waiting).toMatchObject({ name: 'TokenstoreError', code: 'TSCLOSED' })
+      expect(await waiting).toMatchObject({
+        name: 'TokenstoreError',
+        code: 'TSCLOSED'
+      })
     }
   })
 
   test('is prompt when Redis hangs: within the timeout once connected, at once before', async () => {
     const { pid, port } = await server()
-    const [ready, fresh] = [open({ redis: { port } }), open({ redis: { port, lazyConnect: true }, timeout: 20_000 })]
+    const [ready, fresh] = [
+      open({ redis: { port } }),
+      open({ redis: { port, lazyConnect: true }, timeout: 20_000 })
+    ]
     await answerOf(() => ready.count('user-7'))
     process.kill(pid, 'SIGSTOP')
     closers.push(() => process.kill(pid, 'SIGCONT'))
@@ -202,7 +244,9 @@ describe('the process', () => {
         [`'${redisUrl()}'`, 'await tokens.count("a"); tokens.quit()'],
         [`'${redisUrl()}'`, 'await tokens.quit()'],
         ['{ port: 1 }', 'tokens.count("a").catch(() => {}); tokens.quit()']
-      ].map(([redis, body]) => run(`const tokens = Tokenstore({ timeout: 10000, redis: ${redis} }); ${body}`))
+      ].map(([redis, body]) =>
+        run(`const tokens = Tokenstore({ timeout: 10000, redis: ${redis} }); ${body}`)
+      )
     )
     for (const outcome of outcomes) expect(outcome).toEqual({ stdout: '', stderr: '', code: 0 })
   })
@@ -217,7 +261,7 @@ describe('the process', () => {
         Tokenstore({ timeout: 200, redis: { port: ${dead}, ...options } }),
         Tokenstore({ timeout: 200, redis: 'redis://127.0.0.1:${dead}' }),
         Tokenstore({ timeout: 200, redis: { host: 'redis.invalid' } }),
-        Tokenstore({ timeout: 200, redis: { port: ${port}, password: 'wrong', username: 'nobody' } }),
+        Tokenstore({ timeout: 200, redis: { port: ${port}, password: 'wrong' } }),
         Tokenstore({ timeout: 200, redis: { port: ${port}, db: 99999 } }),
         Tokenstore({ timeout: 200, redis: { port: ${port}, ...options } }),
         Tokenstore({ timeout: 200, redis: shared })
@@ -225,8 +269,9 @@ describe('the process', () => {
       const codes = new Set()
       // Until its Redis was there, and has been gone for a while.
       for (let there = false, gone = 0; gone < 5; ) {
-        const results = await Promise.allSettled(stores.flatMap((tokens) => [tokens.getKey('b'), tokens.count('a')]))
-        for (const result of results) codes.add(result.status === 'fulfilled' ? 'fine' : result.reason.code)
+        const calls = stores.flatMap((tokens) => [tokens.getKey('b'), tokens.count('a')])
+        const results = await Promise.allSettled(calls)
+        for (const { reason } of results) codes.add(reason ? reason.code : 'fine')
         const fine = results.at(-1).status === 'fulfilled'
         there ||= fine
         if (there && gone === 0) shared.set('there', '').catch(() => {})
@@ -257,7 +302,12 @@ describe('the process', () => {
 describe('a call rejects within the timeout', () => {
   test('when Redis is down', async () => {
     const { port } = await deadPort()
-    for (const redis of [{ port }, `redis://127.0.0.1:${port}`, own(port), own(port, { maxRetriesPerRequest: null })]) {
+    for (const redis of [
+      { port },
+      `redis://127.0.0.1:${port}`,
+      own(port),
+      own(port, { maxRetriesPerRequest: null })
+    ]) {
       const tokens = open({ redis })
       await allUnavailable(tokens, 'no connection to Redis within 300 ms')
       await tokens.quit()
@@ -273,7 +323,10 @@ describe('a call rejects within the timeout', () => {
 
   test('when the client gave up for good', async () => {
     const { port } = await deadPort()
-    const tokens = open({ redis: { port, retryStrategy: () => null }, timeout: 20_000 })
+    const tokens = open({
+      redis: { port, retryStrategy: () => null },
+      timeout: 20_000
+    })
     await allUnavailable(tokens, 'no connection to Redis')
     await allUnavailable(tokens, 'no connection to Redis')
     const closed = own(port)
@@ -282,7 +335,14 @@ describe('a call rejects within the timeout', () => {
   })
 
   test('and says why without what Redis repeats of the password', async () => {
-    const { port, stop } = await startRedis(['--rename-command', 'HELLO', '', '--rename-command', 'AUTH', ''])
+    const { port, stop } = await startRedis([
+      '--rename-command',
+      'HELLO',
+      '',
+      '--rename-command',
+      'AUTH',
+      ''
+    ])
     closers.push(stop)
     const tokens = open({ redis: { port, password: 'a-long-password' } })
     const why = /no connection to Redis within 300 ms: ERR unknown command '?`?auth/i
@@ -301,7 +361,10 @@ describe('a call rejects within the timeout', () => {
     }
     Object.assign(redis, { [name]: throws })
     // From a listener, when the connection is ready, and at once.
-    for (let i = 0; i < 2; i++) await expect(tokens.count('a')).rejects.toMatchObject({ code: 'TSUNAVAILABLE' })
+    for (let i = 0; i < 2; i++)
+      await expect(tokens.count('a')).rejects.toMatchObject({
+        code: 'TSUNAVAILABLE'
+      })
   })
 
   test.each([{}, { enableReadyCheck: false }, { protocol: 2 as const }])(
@@ -316,7 +379,8 @@ describe('a call rejects within the timeout', () => {
       }
       for (const [says, configs] of Object.entries(refused)) {
         for (const redis of configs) {
-          // Without a ready check the call is there before the connection is closed, and says that it was.
+          // Without a ready check the call is there before the connection is
+          // closed, and says that it was.
           const why = 'enableReadyCheck' in options ? '' : says
           await Promise.all(
             [open({ redis }), open({ redis, replicas: 1 })].map(async (tokens) => {
@@ -333,7 +397,10 @@ describe('a call rejects within the timeout', () => {
 
   test('when Redis hangs, connected or not', async () => {
     const { pid, port } = await server()
-    const [ready, shared] = [open({ redis: { port } }), open({ redis: own(port, { enableAutoPipelining: true }) })]
+    const [ready, shared] = [
+      open({ redis: { port } }),
+      open({ redis: own(port, { enableAutoPipelining: true }) })
+    ]
     await Promise.all([ready, shared].map((tokens) => answerOf(() => tokens.count('user-7'))))
     process.kill(pid, 'SIGSTOP')
     closers.push(() => process.kill(pid, 'SIGCONT'))
@@ -359,7 +426,10 @@ describe('a call rejects within the timeout', () => {
       for (const socket of sockets) socket.destroy()
       silent.close()
     })
-    await allUnavailable(open({ redis: { port: (silent.address() as AddressInfo).port } }), 'no connection to Redis')
+    await allUnavailable(
+      open({ redis: { port: (silent.address() as AddressInfo).port } }),
+      'no connection to Redis'
+    )
   })
 
   test('when Redis is loading its data', async () => {
@@ -374,12 +444,13 @@ describe('a call rejects within the timeout', () => {
     let loaded = false
     // 24 s, unless it is told to go on sooner.
     const slowly = ['--dbfilename', 'dump.rdb', '--key-load-delay', '4000']
-    const loading = startRedis([...slowly, '--loading-process-events-interval-bytes', '1024'], { port, dir }).then(
-      (started) => {
-        loaded = true
-        closers.push(() => started.stop())
-      }
-    )
+    const loading = startRedis([...slowly, '--loading-process-events-interval-bytes', '1024'], {
+      port,
+      dir
+    }).then((started) => {
+      loaded = true
+      closers.push(() => started.stop())
+    })
     const probe = own(port, { enableReadyCheck: false })
     await until(async () => /loading:1/.test(await probe.info('persistence').catch(() => '')))
     await Promise.all([
@@ -396,7 +467,10 @@ describe('a call rejects within the timeout', () => {
 
   test.each(['timeout', 'lost'])('when the connection is lost in the middle: %s', async (how) => {
     const { pid, port, stop } = await server()
-    const tokens = open({ redis: { port, retryStrategy: () => 20 }, timeout: how === 'lost' ? 20_000 : 300 })
+    const tokens = open({
+      redis: { port, retryStrategy: () => 20 },
+      timeout: how === 'lost' ? 20_000 : 300
+    })
     await answerOf(() => tokens.count('user-7'))
     process.kill(pid, 'SIGSTOP')
     const unanswered = allUnavailable(tokens, how === 'lost' ? '' : UNANSWERED)
@@ -410,14 +484,21 @@ describe('a call rejects within the timeout', () => {
 describe('what was not sent in time', () => {
   test('is never executed later', async () => {
     const { port, free } = await deadPort()
-    const clients = [own(port), own(port, { maxRetriesPerRequest: null }), own(port, { enableAutoPipelining: true })]
+    const clients = [
+      own(port),
+      own(port, { maxRetriesPerRequest: null }),
+      own(port, { enableAutoPipelining: true })
+    ]
     const prefix = freshPrefix()
-    const stores = [{ port, retryStrategy: () => 20 }, ...clients].map((redis) => open({ redis, prefix }))
+    const stores = [{ port, retryStrategy: () => 20 }, ...clients].map((redis) =>
+      open({ redis, prefix })
+    )
     await Promise.all(stores.map((tokens) => allUnavailable(tokens, 'no connection')))
     free()
     const started = await startRedis([], { port })
     closers.push(() => started.stop())
-    // All of them are connected now and have been answered, so whatever was queued would be there.
+    // All of them are connected now and have been answered, so whatever was
+    // queued would be there.
     await Promise.all(stores.map((tokens) => answerOf(() => tokens.count('nobody'))))
     const redis = own(port)
     expect(await names(redis, '')).toEqual({})
@@ -425,46 +506,62 @@ describe('what was not sent in time', () => {
     expect(calls).not.toMatch(/cmdstat_(set|zadd|del):/)
   })
 
-  const resend = { autoResendUnfulfilledCommands: true, maxRetriesPerRequest: 20 }
+  const resend = {
+    autoResendUnfulfilledCommands: true,
+    maxRetriesPerRequest: 20
+  }
   test.each([
     ['', (port: number) => ({ port, retryStrategy: () => 20 })],
-    [', whatever the options say', (port: number) => ({ port, retryStrategy: () => 20, ...resend })],
+    [
+      ', whatever the options say',
+      (port: number) => ({ port, retryStrategy: () => 20, ...resend })
+    ],
     [
       ', whatever the URL says',
-      (port: number) => `redis://127.0.0.1:${port}?autoResendUnfulfilledCommands=true&maxRetriesPerRequest=20`
+      (port: number) =>
+        `redis://127.0.0.1:${port}?autoResendUnfulfilledCommands=true&maxRetriesPerRequest=20`
     ]
-  ])('is not executed twice either: a lost answer is reported, not asked for again%s', async (_name, redisAt) => {
-    const { port } = await server()
-    const admin = own(port)
-    // Between the store and Redis, to lose the next answer together with the connection.
-    let lose = false
-    const wire = createServer((socket) => {
-      const redis = connect(port, '127.0.0.1').on('error', () => {})
-      socket.on('error', () => {})
-      socket.on('data', (data) => redis.write(data))
-      socket.on('close', () => redis.destroy())
-      redis.on('data', (data) => {
-        if (lose) socket.destroy()
-        else socket.write(data)
-        lose = false
+  ])(
+    'is not executed twice either: a lost answer is reported, not asked for again%s',
+    async (_name, redisAt) => {
+      const { port } = await server()
+      const admin = own(port)
+      // Between the store and Redis, to lose the next answer together with the
+      // connection.
+      let lose = false
+      const wire = createServer((socket) => {
+        const redis = connect(port, '127.0.0.1').on('error', () => {})
+        socket.on('error', () => {})
+        socket.on('data', (data) => redis.write(data))
+        socket.on('close', () => redis.destroy())
+        redis.on('data', (data) => {
+          if (lose) socket.destroy()
+          else socket.write(data)
+          lose = false
+        })
+      }).listen(0, '127.0.0.1')
+      await new Promise((resolve) => wire.once('listening', resolve))
+      closers.push(() => wire.close())
+      const tokens = open({
+        redis: redisAt((wire.address() as AddressInfo).port),
+        timeout: 10_000
       })
-    }).listen(0, '127.0.0.1')
-    await new Promise((resolve) => wire.once('listening', resolve))
-    closers.push(() => wire.close())
-    const tokens = open({ redis: redisAt((wire.address() as AddressInfo).port), timeout: 10_000 })
-    await tokens.count('user-7')
-    lose = true
-    await expect(tokens.makeHash('a')).rejects.toMatchObject({ code: 'TSUNAVAILABLE' })
-    await answerOf(() => tokens.count('user-7'))
-    const [hash] = await admin.keys('*:hash:*')
-    lose = true
-    const taken = tokens.takeHash(hash!.slice(-8)).catch((error: unknown) => error)
-    expect(await taken).toMatchObject({ code: 'TSUNAVAILABLE' })
-    await answerOf(() => tokens.count('user-7'))
-    const stats = await admin.info('commandstats')
-    expect(/cmdstat_set:calls=(\d+)/.exec(stats)![1]).toBe('1')
-    expect(/cmdstat_del:calls=(\d+)/.exec(stats)![1]).toBe('1')
-  })
+      await tokens.count('user-7')
+      lose = true
+      await expect(tokens.makeHash('a')).rejects.toMatchObject({
+        code: 'TSUNAVAILABLE'
+      })
+      await answerOf(() => tokens.count('user-7'))
+      const [hash] = await admin.keys('*:hash:*')
+      lose = true
+      const taken = tokens.takeHash(hash!.slice(-8)).catch((error: unknown) => error)
+      expect(await taken).toMatchObject({ code: 'TSUNAVAILABLE' })
+      await answerOf(() => tokens.count('user-7'))
+      const stats = await admin.info('commandstats')
+      expect(/cmdstat_set:calls=(\d+)/.exec(stats)![1]).toBe('1')
+      expect(/cmdstat_getdel:calls=(\d+)/.exec(stats)![1]).toBe('1')
+    }
+  )
 })
 
 test('a connection that cannot be had is tried again twice a second or so, however long it is missing', async () => {
@@ -502,7 +599,8 @@ describe('the same store works again', () => {
 
   test('after the master behind its address became a replica, and kept its connections', async () => {
     const [first, second] = [await server(), await server()]
-    // What a managed Redis has: one address that leads to the master of the day.
+    // What a managed Redis has: one address that leads to the master of the
+    // day.
     let master = first
     const sockets: Socket[] = []
     const endpoint = createServer((socket) => {
@@ -516,7 +614,9 @@ describe('the same store works again', () => {
       endpoint.close()
     })
     const { port } = endpoint.address() as AddressInfo
-    const stores = [{ port }, `redis://127.0.0.1:${port}`].map((redis) => open({ redis, timeout: 10_000 }))
+    const stores = [{ port }, `redis://127.0.0.1:${port}`].map((redis) =>
+      open({ redis, timeout: 10_000 })
+    )
     for (const [demoted, promoted] of [
       [first, second],
       [second, first]
@@ -527,7 +627,10 @@ describe('the same store works again', () => {
       await own(demoted.port).replicaof('127.0.0.1', promoted.port)
       for (const tokens of stores) {
         const refused = tokens.add({ owner_id: 'user-7' })
-        await expect(refused).rejects.toMatchObject({ code: 'TSUNAVAILABLE', message: /READONLY/ })
+        await expect(refused).rejects.toMatchObject({
+          code: 'TSUNAVAILABLE',
+          message: /READONLY/
+        })
         await until(() =>
           tokens.add({ owner_id: 'user-7' }).then(
             () => true,

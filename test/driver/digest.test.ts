@@ -3,15 +3,16 @@ import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import { startRedis, type RedisServer } from '../../scripts/redis-server'
-import { Store } from '../../src/tokenstore'
+import { Store } from '../../src/store'
 import { Tokenstore } from '../../src/main'
 import type { Token } from '../../src/types'
 import { freshPrefix, keyspace } from '../support'
-import { topology } from '../methods/helper'
+import { topology } from '../methods/support'
 import { monitor, type Monitor } from './monitor'
 
-// What would show a key: every command and what its script calls (MONITOR), the slow log with all commands in it,
-// the names and values, and the files, uncompressed.
+// What would show a key: every command and what its script calls (MONITOR), the
+// slow log with all commands in it, the names and values, and the files,
+// uncompressed.
 const showsAll = [
   ...['--appendonly', 'yes', '--appendfsync', 'no', '--auto-aof-rewrite-percentage', '0'],
   ...['--slowlog-log-slower-than', '0', '--slowlog-max-len', '100000'],
@@ -63,11 +64,17 @@ async function placesOf({ server, watch, redis }: Watched): Promise<Record<strin
   return places
 }
 
-/** Which of the secrets a text holds. Both are many, so most places are ruled out by their first four characters. */
+/**
+ * Which of the secrets a text holds. Both are many, so most places are ruled
+ * out by their first four characters.
+ */
 function foundIn(text: string, secrets: Set<string>): string[] {
   const bytes = Buffer.from(text, 'latin1')
   const startAt = (from: Buffer, at: number): number =>
-    (from[at]! & 63) | ((from[at + 1]! & 63) << 6) | ((from[at + 2]! & 63) << 12) | ((from[at + 3]! & 63) << 18)
+    (from[at]! & 63) |
+    ((from[at + 1]! & 63) << 6) |
+    ((from[at + 2]! & 63) << 12) |
+    ((from[at + 3]! & 63) << 18)
   const starts = new Uint8Array(2 ** 24)
   for (const secret of secrets) starts[startAt(Buffer.from(secret), 0)] = 1
   const lengths = [...new Set([...secrets].map((secret) => secret.length))]
@@ -85,7 +92,10 @@ function foundIn(text: string, secrets: Set<string>): string[] {
 const digestOf = (secret: string): string => createHash('sha256').update(secret).digest('base64url')
 
 describe('a day of a store', () => {
-  /** Uses every method and answers all keys and hashes, of which some end and some stay. */
+  /**
+   * Uses every method and answers all keys and hashes, of which some end and
+   * some stay.
+   */
   async function day(tokens: Tokenstore): Promise<string[]> {
     const secrets: string[] = []
     const keep = <T extends { key: string }>(token: T | null): T => {
@@ -93,7 +103,13 @@ describe('a day of a store', () => {
       return token!
     }
     for (const life of [{}, { ttl: 100 }, { idle: 100 }]) {
-      const token = keep(await tokens.add({ owner_id: 'user-7', attrs: { device: 'phone' }, ...life }))
+      const token = keep(
+        await tokens.add({
+          owner_id: 'user-7',
+          attrs: { device: 'phone' },
+          ...life
+        })
+      )
       await tokens.getKey(token.key)
       await tokens.set(token.id, { a: 1 })
       await tokens.update(token.id, () => ({ a: 2 }))
@@ -121,16 +137,28 @@ describe('a day of a store', () => {
   test.each([true, false])('shows no key and no hash in Redis with digest: %s', async (digest) => {
     const watching = await watched()
     try {
-      const tokens = Tokenstore({ redis: watching.server.url, digest, timeout: 10_000, hashSize: 12 })
+      const tokens = Tokenstore({
+        redis: watching.server.url,
+        digest,
+        timeout: 10_000,
+        hashSize: 12
+      })
       const secrets = new Set(await day(tokens))
       expect(secrets.size).toBe(3 * 5 + 5 + 1)
       const places = await placesOf(watching)
       await tokens.quit()
       const digests = new Set([...secrets].map(digestOf))
       for (const [place, text] of Object.entries(places)) {
-        // Without digest they are found everywhere: the search would see them. What is written: all but the three
-        // that were never issued. What is left: a key for each of three tokens, and the newest hash.
-        const shown = { MONITOR: secrets.size, SLOWLOG: secrets.size, AOF: secrets.size - 3, log: 0 }[place] ?? 4
+        // Without digest they are found everywhere: the search would see
+        // them. What is written: all but the three that were never issued.
+        // What is left: a key for each of three tokens, and the newest hash.
+        const shown =
+          {
+            MONITOR: secrets.size,
+            SLOWLOG: secrets.size,
+            AOF: secrets.size - 3,
+            log: 0
+          }[place] ?? 4
         const [plain, digested] = [foundIn(text, secrets), foundIn(text, digests)]
         if (digest) {
           expect([place, plain]).toEqual([place, []])
@@ -149,7 +177,12 @@ describe('a day of a store', () => {
 test('names hold base64url(SHA-256(key)), and answers hold the key only where it is new or given', async () => {
   const { server, redis, stop } = await watched()
   const prefix = freshPrefix()
-  const tokens = Tokenstore({ redis: server.url, digest: true, prefix, timeout: 10_000 })
+  const tokens = Tokenstore({
+    redis: server.url,
+    digest: true,
+    prefix,
+    timeout: 10_000
+  })
   try {
     const token = await tokens.add({ owner_id: 'user-7', attrs: { a: 1 } })
     const hash = await tokens.makeHash('a', { replaces: 'b' })
@@ -172,10 +205,19 @@ test('names hold base64url(SHA-256(key)), and answers hold the key only where it
     expect(await tokens.set(token.id, { a: 1 })).toEqual(rest)
     expect(await tokens.update(token.id, (attrs) => attrs)).toEqual(rest)
     expect(await tokens.list('user-7')).toEqual([rest])
-    expect(await tokens.list('user-7', { limit: 1 })).toEqual({ tokens: [rest], cursor: null })
-    expect(await tokens.each('user-7').next()).toEqual({ done: false, value: rest })
+    expect(await tokens.list('user-7', { limit: 1 })).toEqual({
+      tokens: [rest],
+      cursor: null
+    })
+    expect(await tokens.each('user-7').next()).toEqual({
+      done: false,
+      value: rest
+    })
     const rotated = await tokens.rotate(token.id, { grace: 100 })
-    expect(rotated).toEqual({ ...rest, key: expect.stringMatching(/^[\w-]{24}$/) })
+    expect(rotated).toEqual({
+      ...rest,
+      key: expect.stringMatching(/^[\w-]{24}$/)
+    })
     expect(await tokens.getKey(key)).toEqual(token)
     expect(await tokens.getKey(rotated!.key)).toEqual(rotated)
     expect(await tokens.getHash(hash)).toBe('a')
@@ -192,7 +234,9 @@ test('names hold base64url(SHA-256(key)), and answers hold the key only where it
 
     const forced = 'A'.repeat(24)
     expect(await tokens.add({ owner_id: 'user-7', key: forced })).toMatchObject({ key: forced })
-    await expect(tokens.add({ owner_id: 'user-8', key: forced })).rejects.toMatchObject({ code: 'TSKEYTAKEN' })
+    await expect(tokens.add({ owner_id: 'user-8', key: forced })).rejects.toMatchObject({
+      code: 'TSKEYTAKEN'
+    })
     expect(await tokens.delKey(forced)).toBe(true)
     expect(await tokens.delKey(key)).toBe(true)
     expect(await tokens.takeHash(hash)).toBe('a')
@@ -210,7 +254,8 @@ describe('the whole method suite', () => {
   const spies: jest.SpyInstance[] = []
   let watching: Watched
 
-  // What the store issued or found. Hashes of a character or four are found anywhere, by chance.
+  // What the store issued or found. Hashes of a character or four are found
+  // anywhere, by chance.
   const note = (secret: unknown): void => {
     if (typeof secret === 'string' && /^[\w-]{8,128}$/.test(secret)) secrets.add(secret)
   }
@@ -220,7 +265,10 @@ describe('the whole method suite', () => {
     process.env.TEST_REDIS_URL = watching.server.url
     topology.config = { digest: true }
     // The real methods, whose answers are noted.
-    const methods = Store.prototype as unknown as Record<string, (...args: unknown[]) => Promise<unknown>>
+    const methods = Store.prototype as unknown as Record<
+      string,
+      (...args: unknown[]) => Promise<unknown>
+    >
     for (const name of ['add', 'getKey', 'rotate', 'makeHash', 'getHash', 'takeHash', 'delHash']) {
       const method = methods[name]!
       const spy = jest.spyOn(methods, name)
@@ -228,7 +276,13 @@ describe('the whole method suite', () => {
       spy.mockImplementation(function (this: unknown, ...args: unknown[]) {
         const answered = method.apply(this, args)
         return (answered as Promise<unknown> | undefined)?.then((answer) => {
-          note(name === 'makeHash' ? answer : name.endsWith('Hash') ? answer && args[0] : (answer as Token | null)?.key)
+          note(
+            name === 'makeHash'
+              ? answer
+              : name.endsWith('Hash')
+                ? answer && args[0]
+                : (answer as Token | null)?.key
+          )
           return answer
         }) as Promise<unknown>
       })

@@ -18,7 +18,9 @@ export async function monitor(url: string): Promise<Monitor> {
   const watching = await plain.monitor()
   const lines: { args: string[]; source: string }[] = []
   let asked = 0
-  watching.on('monitor', (_time: string, args: string[], source: string) => lines.push({ args, source }))
+  watching.on('monitor', (_time: string, args: string[], source: string) =>
+    lines.push({ args, source })
+  )
   /** Once a command of our own comes by, all before it have. */
   const settled = async (): Promise<void> => {
     const marker = `marker-${randomBytes(8).toString('hex')}`

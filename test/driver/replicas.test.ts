@@ -15,8 +15,11 @@ afterAll(() => Promise.all([lone, replica, master].map((node) => node.stop())))
 beforeEach(() => Promise.all([lone, master].map(({ redis }) => redis.config('RESETSTAT'))))
 
 const calls = async ({ redis }: Node, command: string): Promise<number> =>
-  Number(new RegExp(`cmdstat_${command}:calls=(\\d+)`).exec(await redis.info('commandstats'))?.[1] ?? 0)
-const blocked = async ({ redis }: Node): Promise<boolean> => (await redis.info('clients')).includes('blocked_clients:1')
+  Number(
+    new RegExp(`cmdstat_${command}:calls=(\\d+)`).exec(await redis.info('commandstats'))?.[1] ?? 0
+  )
+const blocked = async ({ redis }: Node): Promise<boolean> =>
+  (await redis.info('clients')).includes('blocked_clients:1')
 /** Lets a WAIT answer as it does when its time is over, once there is one. */
 async function endWait(node: Node): Promise<void> {
   await until(() => blocked(node))
@@ -30,13 +33,21 @@ test('without a replica a write is done and rejects, and goes on rejecting when 
   const prefix = freshPrefix()
   const tokens = store({ redis: lone.url, prefix })
   const token = await tokens.add({ owner_id: 'ann' })
-  const confirmed = store({ redis: lone.url, prefix, replicas: 1, timeout: 20_000 })
+  const confirmed = store({
+    redis: lone.url,
+    prefix,
+    replicas: 1,
+    timeout: 20_000
+  })
   for (let tries = 0; tries < 2; tries++) {
     const rejected = caught(confirmed.del(token.id))
     await endWait(lone)
     const error = await rejected
     expect(error).toBeInstanceOf(ReplicationError)
-    expect(error).toMatchObject({ code: 'TSREPLICATION', message: 'del: done, but confirmed by 0 of 1 replicas' })
+    expect(error).toMatchObject({
+      code: 'TSREPLICATION',
+      message: 'del: done, but confirmed by 0 of 1 replicas'
+    })
     expect(await names(lone.redis, prefix)).toEqual({})
   }
   expect(await confirmed.del(token.id, { replicas: 0 })).toBe(false)
@@ -63,7 +74,8 @@ test('what was rejected is not done later, over newer data, and other calls do n
 test('what waits behind an unanswered write is dropped when its time is over', async () => {
   const prefix = freshPrefix()
   const tokens = store({ redis: lone.url, prefix, timeout: 400, replicas: 1 })
-  const confirms = async (): Promise<boolean> => (await caught(tokens.del('a'))) instanceof ReplicationError
+  const confirms = async (): Promise<boolean> =>
+    (await caught(tokens.del('a'))) instanceof ReplicationError
   await until(confirms)
   lone.pause()
   const late = range(6).map((n) => caught(tokens.add({ owner_id: `late-${n}` })))
@@ -79,7 +91,12 @@ test('what waits behind an unanswered write is dropped when its time is over', a
 
 test('writes of one moment share a WAIT', async () => {
   const prefix = freshPrefix()
-  const tokens = store({ redis: master.url, prefix, replicas: 1, timeout: 20_000 })
+  const tokens = store({
+    redis: master.url,
+    prefix,
+    replicas: 1,
+    timeout: 20_000
+  })
   const added = await Promise.all(range(50).map((i) => tokens.add({ owner_id: `user-${i}` })))
   expect(await calls(master, 'wait')).toBeLessThanOrEqual(2)
   expect(await Promise.all(added.map(({ id }) => tokens.set(id, { n: 1 })))).toHaveLength(50)
@@ -90,12 +107,15 @@ test('writes of one moment share a WAIT', async () => {
   const both = [tokens.del(added[0]!.id), caught(tokens.del(added[1]!.id, { replicas: 2 }))]
   expect(await both[0]).toBe(true)
   await endWait(master)
-  expect(await both[1]).toMatchObject({ message: 'del: done, but confirmed by 1 of 2 replicas' })
+  expect(await both[1]).toMatchObject({
+    message: 'del: done, but confirmed by 1 of 2 replicas'
+  })
 })
 
 test('quit waits for their answers, and closes what was opened for them', async () => {
   const own = client({}, master.url)
-  const connections = async (): Promise<number> => ((await master.redis.client('LIST')) as string).split('\n').length
+  const connections = async (): Promise<number> =>
+    ((await master.redis.client('LIST')) as string).split('\n').length
   await own.ping()
   const before = await connections()
   const tokens = store({ redis: own, prefix: freshPrefix(), replicas: 1 })
@@ -108,7 +128,10 @@ test('quit waits for their answers, and closes what was opened for them', async 
 
 test("they go where the caller's client goes: to its database, with its keyPrefix", async () => {
   const prefix = freshPrefix()
-  const own = client({ keyPrefix: `${prefix}:`, lazyConnect: true, enableAutoPipelining: true }, master.url)
+  const own = client(
+    { keyPrefix: `${prefix}:`, lazyConnect: true, enableAutoPipelining: true },
+    master.url
+  )
   await own.select(3)
   const tokens = store({ redis: own, prefix: 'token', replicas: 1 })
   const token = await tokens.add({ owner_id: 'ann' })
@@ -124,7 +147,11 @@ test("they go where the caller's client goes: to its database, with its keyPrefi
 test('a user who may not WAIT is told so', async () => {
   const prefix = freshPrefix()
   await lone.redis.acl('SETUSER', 'app', 'reset', 'on', '>secret', '~*', '+@all', '-wait')
-  const tokens = store({ redis: { port: lone.port, username: 'app', password: 'secret' }, prefix, replicas: 1 })
+  const tokens = store({
+    redis: { port: lone.port, username: 'app', password: 'secret' },
+    prefix,
+    replicas: 1
+  })
   const error = (await caught(tokens.add({ owner_id: 'ann' }))) as Error
   expect(error).toBeInstanceOf(ReplicationError)
   expect(error.message).toMatch(/^add: done, but confirmed by 0 of 1 replicas: NOPERM .*wait/)

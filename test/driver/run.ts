@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process'
 import { join } from 'node:path'
+import { project } from '../support'
 
 export interface Run {
   stdout: string
@@ -8,13 +9,13 @@ export interface Run {
 }
 
 /**
- * Runs a program that sees `Tokenstore`, `Redis` of ioredis and everything else of the library, in a process of its own,
- * and waits for its end; when it does not end by itself it is killed, and code is null.
+ * Runs a program that sees `Tokenstore`, `Redis` of ioredis and everything else
+ * of the library, in a process of its own, and waits for its end; when it does
+ * not end by itself it is killed, and code is null.
  */
 export function run(program: string, ms = 50_000): Promise<Run> {
-  const root = join(__dirname, '..', '..')
   const source = `
-    const tokenstore = require(${JSON.stringify(join(root, 'src', 'index.ts'))})
+    const tokenstore = require(${JSON.stringify(join(project, 'src', 'index.ts'))})
     const { Tokenstore, api, TokenstoreError, UnavailableError } = tokenstore
     const { Redis } = require('ioredis')
     const main = async () => { ${program} }
@@ -23,7 +24,7 @@ export function run(program: string, ms = 50_000): Promise<Run> {
     const child = execFile(
       process.execPath,
       ['--import', 'tsx', '--eval', source],
-      { cwd: root, timeout: ms, killSignal: 'SIGKILL', maxBuffer: 2 ** 26 },
+      { cwd: project, timeout: ms, killSignal: 'SIGKILL', maxBuffer: 2 ** 26 },
       (_error, stdout, stderr) => resolve({ stdout, stderr, code: child.exitCode })
     )
   })

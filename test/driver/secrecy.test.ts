@@ -22,14 +22,23 @@ async function server(...args: string[]): Promise<RedisServer> {
 }
 
 function own(port: number, options: object = {}): Redis {
-  const redis = new Redis({ host: '127.0.0.1', port, retryStrategy: () => 20, ...options })
+  const redis = new Redis({
+    host: '127.0.0.1',
+    port,
+    retryStrategy: () => 20,
+    ...options
+  })
   redis.on('error', () => {})
   closers.push(() => redis.disconnect())
   return redis
 }
 
 function open(config: Config): Tokenstore {
-  const tokens = Tokenstore({ prefix: freshPrefix(), timeout: 10_000, ...config })
+  const tokens = Tokenstore({
+    prefix: freshPrefix(),
+    timeout: 10_000,
+    ...config
+  })
   closers.push(() => tokens.quit())
   return tokens
 }
@@ -53,14 +62,26 @@ const secretsOf = (id: string): Secrets => ({
   replaces: `name-${uid2(20)}`
 })
 
-/** Every method with those secrets; `update` also with the secret in what it writes. */
+/**
+ * Every method with those secrets; `update` also with the secret in what it
+ * writes.
+ */
 function everyCall(tokens: Tokenstore, secrets: Secrets): Record<string, () => Promise<unknown>> {
   const { key, hash, attrs, owner_id, id, replaces } = secrets
   return {
     add: () => tokens.add({ owner_id, attrs, key, id }),
-    addLimited: () => tokens.add({ owner_id, attrs, ttl: 60, idle: 50, limit: 5, onLimit: 'evict' }),
+    addLimited: () =>
+      tokens.add({
+        owner_id,
+        attrs,
+        ttl: 60,
+        idle: 50,
+        limit: 5,
+        onLimit: 'evict'
+      }),
     getKey: () => tokens.getKey(key),
-    getKeys: () => Promise.all([tokens.getKey(key), tokens.getKey(key), tokens.getKey(key, { touch: false })]),
+    getKeys: () =>
+      Promise.all([tokens.getKey(key), tokens.getKey(key), tokens.getKey(key, { touch: false })]),
     get: () => tokens.get(id),
     set: () => tokens.set(id, attrs),
     update: () => tokens.update(id, () => attrs),
@@ -84,7 +105,12 @@ const SOME_ID = '0190a0b0-0000-7000-8000-000000000001'
 /** What an error shows, at any depth and by any way. */
 function shown(error: unknown): string {
   const { stack, message } = error as Error
-  const all = inspect(error, { depth: Infinity, showHidden: true, maxStringLength: null, maxArrayLength: null })
+  const all = inspect(error, {
+    depth: Infinity,
+    showHidden: true,
+    maxStringLength: null,
+    maxArrayLength: null
+  })
   return [all, stack, message, String(error), JSON.stringify(error), inspect(error)].join('\n')
 }
 
@@ -92,13 +118,23 @@ function expectNoSecret(error: unknown, secrets: Secrets): void {
   expect(error).toBeInstanceOf(Error)
   const text = shown(error)
   const { key, hash, attrs, owner_id, replaces } = secrets
-  for (const [what, secret] of Object.entries({ key, hash, attrs: attrs.secret, owner_id, replaces })) {
+  for (const [what, secret] of Object.entries({
+    key,
+    hash,
+    attrs: attrs.secret,
+    owner_id,
+    replaces
+  })) {
     const digest = createHash('sha256').update(secret).digest('base64url')
-    if (text.includes(secret) || text.includes(digest)) throw new Error(`holds the ${what}:\n${text}`)
+    if (text.includes(secret) || text.includes(digest))
+      throw new Error(`holds the ${what}:\n${text}`)
   }
 }
 
-/** The errors of all calls, of which the named ones must fail; none holds a secret, nor has a cause or command. */
+/**
+ * The errors of all calls, of which the named ones must fail; none holds a
+ * secret, nor has a cause or command.
+ */
 async function failures(
   tokens: Tokenstore,
   secrets: Secrets,
@@ -122,249 +158,312 @@ const codes = (failed: Record<string, Error>): string[] => [
   ...new Set(Object.values(failed).map((error) => (error as Error & { code: string }).code))
 ]
 
-describe.each([false, true])('no error holds a key, a hash, attrs or owner, with digest: %s', (digest) => {
-  let redis: RedisServer
-  beforeAll(async () => {
-    redis = await startRedis()
-  })
-  afterAll(() => redis.stop())
+describe.each([false, true])(
+  'no error holds a key, a hash, attrs or owner, with digest: %s',
+  (digest) => {
+    let redis: RedisServer
+    beforeAll(async () => {
+      redis = await startRedis()
+    })
+    afterAll(() => redis.stop())
 
-  test('the control: an error of ioredis does, so that a leak would be seen', async () => {
-    const secrets = secretsOf(SOME_ID)
-    const error: unknown = await own(redis.port)
-      .call('GET', secrets.key, 'extra')
-      .catch((error: unknown) => error)
-    expect(() => expectNoSecret(error, secrets)).toThrow('holds the key')
-    await expect(async () => expectNoSecret(new Error(`x ${secrets.owner_id}`), secrets)).rejects.toThrow('owner_id')
-  })
-
-  test('a key that is taken, a limit, a conflict', async () => {
-    const tokens = open({ redis: redis.url, digest })
-    const secrets = secretsOf(SOME_ID)
-    const { key, owner_id, attrs } = secrets
-    await tokens.add({ key, owner_id, attrs })
-    const errors = await Promise.all(
-      [
-        () => tokens.add({ key, owner_id, attrs }),
-        () => tokens.add({ owner_id, attrs, limit: 1 }),
-        async () => {
-          const { id } = await tokens.add({ owner_id, attrs })
-          let n = 0
-          return tokens.update(id, async () => {
-            await tokens.set(id, { ...attrs, n: n++ })
-            return attrs
-          })
-        }
-      ].map((call) =>
-        call().then(
-          () => expect('it').toBe('to fail'),
-          (error: unknown) => error
-        )
-      )
-    )
-    expect(errors.map((error) => (error as { code: string }).code)).toEqual(['TSKEYTAKEN', 'TSLIMIT', 'TSCONFLICT'])
-    for (const error of errors) expectNoSecret(error, secrets)
-  })
-
-  test('data of another layout or type, and data that is not JSON', async () => {
-    const prefix = freshPrefix()
-    const tokens = open({ redis: redis.url, digest, prefix })
-    const secrets = secretsOf(SOME_ID)
-    const admin = own(redis.port)
-    const { key, hash, attrs, owner_id, id, replaces } = secrets
-    const held = (secret: string): string => (digest ? createHash('sha256').update(secret).digest('base64url') : secret)
-    await admin.sadd(`${prefix}:key:${held(key)}`, key)
-    await admin.set(`${prefix}:id:${id}`, held(key))
-    await admin.sadd(`${prefix}:tokens:${owner_id}`, id)
-    await admin.sadd(`${prefix}:hash:${held(hash)}`, hash)
-    await admin.sadd(`${prefix}:latest:${replaces}`, hash)
-    expect(codes(await failures(tokens, secrets))).toEqual(['TSRECORD'])
-
-    // Whole for a script, which parses neither, but not for the driver.
-    await admin.del(`${prefix}:key:${held(key)}`, `${prefix}:tokens:${owner_id}`, `${prefix}:hash:${held(hash)}`)
-    const text = `{"id":"${id}","owner_id":"${owner_id}","attrs":{"secret":${attrs.secret}}}`
-    await admin.set(`${prefix}:key:${held(key)}`, text)
-    await admin.zadd(`${prefix}:tokens:${owner_id}`, 'inf', id)
-    await admin.set(`${prefix}:hash:${held(hash)}`, `[${attrs.secret}]`)
-    for (const call of [
-      () => tokens.list(owner_id),
-      () => tokens.list(owner_id, {}),
-      () => tokens.update(id, () => ({}))
-    ]) {
-      const error: unknown = await call().catch((error: unknown) => error)
-      expect(error).toMatchObject({ code: 'TSRECORD' })
-      expectNoSecret(error, secrets)
-    }
-    expect(codes(await failures(tokens, secrets, ['add', 'getKey', 'getKeys', 'get', 'getHash']))).toEqual(['TSRECORD'])
-  })
-
-  test('a user without permission: for the scripts, or for the names', async () => {
-    const admin = own(redis.port)
-    await admin.call('ACL', 'SETUSER', 'noscripts', 'on', '>pass', '~*', '+@all', '-@scripting')
-    await admin.call('ACL', 'SETUSER', 'nonames', 'on', '>pass', '~other:*', '+@all')
-    await admin.call('ACL', 'SETUSER', 'nowrites', 'on', '>pass', '~*', '+@all', '-set', '-zadd', '-del', '-zrem')
-    for (const username of ['noscripts', 'nonames', 'nowrites']) {
-      const url = redis.url.replace('//', `//${username}:pass@`)
+    test('the control: an error of ioredis does, so that a leak would be seen', async () => {
       const secrets = secretsOf(SOME_ID)
-      const failed = await failures(
-        open({ redis: url, digest }),
-        secrets,
-        username === 'nowrites' ? ['add', 'makeHash'] : 'all'
-      )
-      for (const code of codes(failed)) expect(code).toMatch(/^(NOPERM|ERR)$/)
-      const batched = await Promise.allSettled(
-        [1, 2, 3].map(() =>
-          open({ redis: own(redis.port, { username, password: 'pass' }), digest }).getKey(secrets.key)
+      const error: unknown = await own(redis.port)
+        .call('GET', secrets.key, 'extra')
+        .catch((error: unknown) => error)
+      expect(() => expectNoSecret(error, secrets)).toThrow('holds the key')
+      await expect(async () =>
+        expectNoSecret(new Error(`x ${secrets.owner_id}`), secrets)
+      ).rejects.toThrow('owner_id')
+    })
+
+    test('a key that is taken, a limit, a conflict', async () => {
+      const tokens = open({ redis: redis.url, digest })
+      const secrets = secretsOf(SOME_ID)
+      const { key, owner_id, attrs } = secrets
+      await tokens.add({ key, owner_id, attrs })
+      const errors = await Promise.all(
+        [
+          () => tokens.add({ key, owner_id, attrs }),
+          () => tokens.add({ owner_id, attrs, limit: 1 }),
+          async () => {
+            const { id } = await tokens.add({ owner_id, attrs })
+            let n = 0
+            return tokens.update(id, async () => {
+              await tokens.set(id, { ...attrs, n: n++ })
+              return attrs
+            })
+          }
+        ].map((call) =>
+          call().then(
+            () => expect('it').toBe('to fail'),
+            (error: unknown) => error
+          )
         )
       )
-      for (const result of batched) if (result.status === 'rejected') expectNoSecret(result.reason, secrets)
-    }
-  })
+      expect(errors.map((error) => (error as { code: string }).code)).toEqual([
+        'TSKEYTAKEN',
+        'TSLIMIT',
+        'TSCONFLICT'
+      ])
+      for (const error of errors) expectNoSecret(error, secrets)
+    })
 
-  test('a server that is full', async () => {
-    const { url, port } = await server('--maxmemory-policy', 'noeviction')
-    const secrets = secretsOf(SOME_ID)
-    await own(port).config('SET', 'maxmemory', '1')
-    const failed = await failures(open({ redis: url, digest }), secrets, ['add', 'addLimited', 'makeHash'])
-    expect(codes(failed)).toEqual(['OOM'])
-  })
-
-  test.each([
-    ['EVALSHA', ['EVALSHA']],
-    ['EVAL', ['EVAL']],
-    ['both', ['EVAL', 'EVALSHA']]
-  ])('a server that knows no such command: %s', async (_name, commands) => {
-    const { url } = await server(...commands.flatMap((command) => ['--rename-command', command, '']))
-    const secrets = secretsOf(SOME_ID)
-    const tokens = open({ redis: url, digest })
-    // The first use of a script on a connection is EVAL, the later ones EVALSHA.
-    const failed = [await failures(tokens, secrets, []), await failures(tokens, secrets, [])]
-    const all = failed.flatMap((each) => Object.values(each))
-    expect(all.length).toBeGreaterThan(10)
-    for (const error of all) expect(error.message).toMatch(/unknown command/i)
-  })
-
-  test('a hung server, a lost connection, no connection, and a store that is closed', async () => {
-    const { url, pid, stop } = await server()
-    const secrets = secretsOf(SOME_ID)
-    const tokens = open({ redis: url, digest, timeout: 30 })
-    const shared = open({ redis: own(Number(new URL(url).port), { maxRetriesPerRequest: 0 }), digest, timeout: 30 })
-    await until(() =>
-      tokens.count('a').then(
-        () => true,
-        () => false
+    test('data of another layout or type, and data that is not JSON', async () => {
+      const prefix = freshPrefix()
+      const tokens = open({ redis: redis.url, digest, prefix })
+      const secrets = secretsOf(SOME_ID)
+      const admin = own(redis.port)
+      const { key, hash, attrs, owner_id, id, replaces } = secrets
+      const held = (secret: string): string =>
+        digest ? createHash('sha256').update(secret).digest('base64url') : secret
+      await admin.sadd(`${prefix}:key:${held(key)}`, key)
+      await admin.set(`${prefix}:id:${id}`, held(key))
+      await admin.sadd(`${prefix}:tokens:${owner_id}`, id)
+      await admin.sadd(`${prefix}:hash:${held(hash)}`, hash)
+      await admin.sadd(`${prefix}:latest:${replaces}`, hash)
+      // To getKey what is no text is not there, and delHash deletes whatever is.
+      const some = Object.keys(everyCall(tokens, secrets)).filter(
+        (name) => !['getKey', 'getKeys', 'delHash'].includes(name)
       )
-    )
-    await until(() =>
-      shared.count('a').then(
-        () => true,
-        () => false
-      )
-    )
-    process.kill(pid, 'SIGSTOP')
-    for (const store of [tokens, shared]) {
-      expect(codes(await failures(store, secrets))).toEqual(['TSUNAVAILABLE'])
-    }
-    process.kill(pid, 'SIGCONT')
-    await until(() =>
-      tokens.count('a').then(
-        () => true,
-        () => false
-      )
-    )
-    process.kill(pid, 'SIGSTOP')
-    const patient = open({ redis: url, digest })
-    const lost = [tokens, shared, patient].flatMap((store) =>
-      Object.values(everyCall(store, secrets)).map((call) => call().catch((error: unknown) => error))
-    )
-    await stop()
-    for (const error of await Promise.all(lost.slice(0, -Object.keys(everyCall(patient, secrets)).length)))
-      expectNoSecret(error, secrets)
-    await patient.quit()
-    for (const error of await Promise.all(lost)) expectNoSecret(error, secrets)
-    for (const store of [tokens, shared]) expect(codes(await failures(store, secrets))).toEqual(['TSUNAVAILABLE'])
-    expect(codes(await failures(patient, secrets))).toEqual(['TSCLOSED'])
-  })
+      expect(codes(await failures(tokens, secrets, some))).toEqual(['TSRECORD'])
 
-  test('a password in the URL', async () => {
-    const secret = uid2(20)
-    const url = redis.url.replace('//', `//user-${secret}:pass-${secret}@`)
-    const error: unknown = await open({ redis: url, digest, timeout: 200 })
-      .count('a')
-      .catch((error: unknown) => error)
-    expect((error as { code: string }).code).toBe('TSUNAVAILABLE')
-    expect(shown(error)).not.toContain(secret)
-  })
-
-  test('wrong arguments', async () => {
-    const tokens = open({ redis: redis.url, digest })
-    const secrets = secretsOf(SOME_ID)
-    const { key, attrs, owner_id, hash, replaces } = secrets
-    const cycle: Record<string, unknown> = { [attrs.secret]: attrs }
-    cycle['again'] = [cycle]
-    const throwing = {
-      get a() {
-        throw new Error(attrs.secret)
+      // Whole for a script, which parses neither, but not for the driver.
+      await admin.del(
+        `${prefix}:key:${held(key)}`,
+        `${prefix}:tokens:${owner_id}`,
+        `${prefix}:hash:${held(hash)}`
+      )
+      const text = `{"id":"${id}","owner_id":"${owner_id}","attrs":{"secret":${attrs.secret}}}`
+      await admin.set(`${prefix}:key:${held(key)}`, text)
+      await admin.zadd(`${prefix}:tokens:${owner_id}`, 'inf', id)
+      await admin.set(`${prefix}:hash:${held(hash)}`, `[${attrs.secret}]`)
+      for (const call of [
+        () => tokens.list(owner_id),
+        () => tokens.list(owner_id, {}),
+        () => tokens.update(id, () => ({}))
+      ]) {
+        const error: unknown = await call().catch((error: unknown) => error)
+        expect(error).toMatchObject({ code: 'TSRECORD' })
+        expectNoSecret(error, secrets)
       }
-    }
-    const wrong: (() => unknown)[] = [
-      () => tokens.add({ owner_id, key: `${key}x` }),
-      () => tokens.add({ owner_id, key: [key] } as never),
-      () => tokens.add({ owner_id, [key]: key }),
-      () => tokens.add({ owner_id, attrs: cycle }),
-      () => tokens.add({ owner_id, attrs: throwing }),
-      () => tokens.add({ owner_id, attrs: attrs.secret } as never),
-      () => tokens.add({ owner_id, attrs: { [attrs.secret]: 1n } }),
-      () => tokens.add({ owner_id: [owner_id] } as never),
-      () => tokens.add({ owner_id: `${owner_id}\ud800` }),
-      () => tokens.add({ owner_id, id: key }),
-      () => tokens.add(owner_id as never),
-      () => tokens.getKey([key] as never),
-      () => tokens.getKey(key, { [key]: true } as never),
-      () => tokens.get({ key } as never),
-      () => tokens.set(SOME_ID, attrs.secret as never),
-      () => tokens.set(SOME_ID, cycle),
-      () => tokens.delKey({ key } as never),
-      () => tokens.delOwner(owner_id, { except: [key] } as never),
-      () => tokens.list(owner_id, { cursor: key }),
-      () => tokens.makeHash(cycle),
-      () => tokens.makeHash(attrs, { replaces: [replaces] } as never),
-      () => tokens.makeHash(attrs, { [replaces]: 1 } as never),
-      () => tokens.getHash([hash] as never),
-      () => tokens.takeHash({ hash } as never),
-      () => tokens.delHash([hash] as never)
-    ]
-    for (const call of wrong) {
-      const error: unknown = await Promise.resolve()
-        .then(call)
+      expect(
+        codes(await failures(tokens, secrets, ['add', 'getKey', 'getKeys', 'get', 'getHash']))
+      ).toEqual(['TSRECORD'])
+    })
+
+    test('a user without permission: for the scripts, or for the names', async () => {
+      const admin = own(redis.port)
+      await admin.call('ACL', 'SETUSER', 'noscripts', 'on', '>pass', '~*', '+@all', '-@scripting')
+      await admin.call('ACL', 'SETUSER', 'nonames', 'on', '>pass', '~other:*', '+@all')
+      await admin.call(
+        'ACL',
+        'SETUSER',
+        'nowrites',
+        'on',
+        '>pass',
+        '~*',
+        '+@all',
+        '-set',
+        '-zadd',
+        '-del',
+        '-zrem'
+      )
+      for (const username of ['noscripts', 'nonames', 'nowrites']) {
+        const url = redis.url.replace('//', `//${username}:pass@`)
+        const secrets = secretsOf(SOME_ID)
+        const failed = await failures(
+          open({ redis: url, digest }),
+          secrets,
+          username === 'nowrites' ? ['add', 'makeHash'] : 'all'
+        )
+        for (const code of codes(failed)) expect(code).toMatch(/^(NOPERM|ERR)$/)
+        const batched = await Promise.allSettled(
+          [1, 2, 3].map(() =>
+            open({
+              redis: own(redis.port, { username, password: 'pass' }),
+              digest
+            }).getKey(secrets.key)
+          )
+        )
+        for (const result of batched)
+          if (result.status === 'rejected') expectNoSecret(result.reason, secrets)
+      }
+    })
+
+    test('a server that is full', async () => {
+      const { url, port } = await server('--maxmemory-policy', 'noeviction')
+      const secrets = secretsOf(SOME_ID)
+      await own(port).config('SET', 'maxmemory', '1')
+      const failed = await failures(open({ redis: url, digest }), secrets, [
+        'add',
+        'addLimited',
+        'makeHash'
+      ])
+      expect(codes(failed)).toEqual(['OOM'])
+    })
+
+    test.each([
+      ['EVALSHA', ['EVALSHA']],
+      ['EVAL', ['EVAL']],
+      ['both', ['EVAL', 'EVALSHA']]
+    ])('a server that knows no such command: %s', async (_name, commands) => {
+      const { url } = await server(
+        ...commands.flatMap((command) => ['--rename-command', command, ''])
+      )
+      const secrets = secretsOf(SOME_ID)
+      const tokens = open({ redis: url, digest })
+      // The first use of a script on a connection is EVAL, the later ones
+      // EVALSHA.
+      const failed = [await failures(tokens, secrets, []), await failures(tokens, secrets, [])]
+      const all = failed.flatMap((each) => Object.values(each))
+      expect(all.length).toBeGreaterThan(10)
+      for (const error of all) expect(error.message).toMatch(/unknown command/i)
+    })
+
+    test('a hung server, a lost connection, no connection, and a store that is closed', async () => {
+      const { url, pid, stop } = await server()
+      const secrets = secretsOf(SOME_ID)
+      const tokens = open({ redis: url, digest, timeout: 30 })
+      const shared = open({
+        redis: own(Number(new URL(url).port), { maxRetriesPerRequest: 0 }),
+        digest,
+        timeout: 30
+      })
+      await until(() =>
+        tokens.count('a').then(
+          () => true,
+          () => false
+        )
+      )
+      await until(() =>
+        shared.count('a').then(
+          () => true,
+          () => false
+        )
+      )
+      process.kill(pid, 'SIGSTOP')
+      for (const store of [tokens, shared]) {
+        expect(codes(await failures(store, secrets))).toEqual(['TSUNAVAILABLE'])
+      }
+      process.kill(pid, 'SIGCONT')
+      await until(() =>
+        tokens.count('a').then(
+          () => true,
+          () => false
+        )
+      )
+      process.kill(pid, 'SIGSTOP')
+      const patient = open({ redis: url, digest })
+      const lost = [tokens, shared, patient].flatMap((store) =>
+        Object.values(everyCall(store, secrets)).map((call) =>
+          call().catch((error: unknown) => error)
+        )
+      )
+      await stop()
+      for (const error of await Promise.all(
+        lost.slice(0, -Object.keys(everyCall(patient, secrets)).length)
+      ))
+        expectNoSecret(error, secrets)
+      await patient.quit()
+      for (const error of await Promise.all(lost)) expectNoSecret(error, secrets)
+      for (const store of [tokens, shared])
+        expect(codes(await failures(store, secrets))).toEqual(['TSUNAVAILABLE'])
+      expect(codes(await failures(patient, secrets))).toEqual(['TSCLOSED'])
+    })
+
+    test('a password in the URL', async () => {
+      const secret = uid2(20)
+      const url = redis.url.replace('//', `//user-${secret}:pass-${secret}@`)
+      const error: unknown = await open({ redis: url, digest, timeout: 200 })
+        .count('a')
         .catch((error: unknown) => error)
-      expect(error).toBeInstanceOf(TypeError)
-      expectNoSecret(error, secrets)
-    }
-    for (const make of [() => Tokenstore({ [key]: 1 } as never), () => Tokenstore({ redis: `http://${key}` })]) {
-      let error: unknown
-      try {
-        make()
-      } catch (thrown) {
-        error = thrown
-      }
-      expectNoSecret(error, secrets)
-    }
-  })
+      expect((error as { code: string }).code).toBe('TSUNAVAILABLE')
+      expect(shown(error)).not.toContain(secret)
+    })
 
-  test('the facade', async () => {
-    const secrets = secretsOf(SOME_ID)
-    const { key, owner_id, attrs, hash } = secrets
-    const tokens = api({ redis: redis.url, digest, prefix: freshPrefix(), timeout: 10_000 })
-    closers.push(() => new Promise((resolve) => tokens.quit(resolve)))
-    const call = (make: (done: (error: Error | null) => void) => void): Promise<unknown> =>
-      new Promise((resolve) => make(resolve))
-    await call((done) => tokens.add({ owner_id, attrs, key }, done))
-    expectNoSecret(await call((done) => tokens.add({ owner_id, attrs, key }, done)), secrets)
-    expectNoSecret(await call((done) => tokens.add({ owner_id, attrs, key: `${key}x` }, done)), secrets)
-    expectNoSecret(await call((done) => tokens.getHash([hash] as never, done)), secrets)
-  })
-})
+    test('wrong arguments', async () => {
+      const tokens = open({ redis: redis.url, digest })
+      const secrets = secretsOf(SOME_ID)
+      const { key, attrs, owner_id, hash, replaces } = secrets
+      const cycle: Record<string, unknown> = { [attrs.secret]: attrs }
+      cycle['again'] = [cycle]
+      const throwing = {
+        get a() {
+          throw new Error(attrs.secret)
+        }
+      }
+      const wrong: (() => unknown)[] = [
+        () => tokens.add({ owner_id, key: `${key}x` }),
+        () => tokens.add({ owner_id, key: [key] } as never),
+        () => tokens.add({ owner_id, [key]: key }),
+        () => tokens.add({ owner_id, attrs: cycle }),
+        () => tokens.add({ owner_id, attrs: throwing }),
+        () => tokens.add({ owner_id, attrs: attrs.secret } as never),
+        () => tokens.add({ owner_id, attrs: { [attrs.secret]: 1n } }),
+        () => tokens.add({ owner_id: [owner_id] } as never),
+        () => tokens.add({ owner_id: `${owner_id}\ud800` }),
+        () => tokens.add({ owner_id, id: key }),
+        () => tokens.add(owner_id as never),
+        () => tokens.getKey([key] as never),
+        () => tokens.getKey(key, { [key]: true } as never),
+        () => tokens.get({ key } as never),
+        () => tokens.set(SOME_ID, attrs.secret as never),
+        () => tokens.set(SOME_ID, cycle),
+        () => tokens.delKey({ key } as never),
+        () => tokens.delOwner(owner_id, { except: [key] } as never),
+        () => tokens.list(owner_id, { cursor: key }),
+        () => tokens.makeHash(cycle),
+        () => tokens.makeHash(attrs, { replaces: [replaces] } as never),
+        () => tokens.makeHash(attrs, { [replaces]: 1 } as never),
+        () => tokens.getHash([hash] as never),
+        () => tokens.takeHash({ hash } as never),
+        () => tokens.delHash([hash] as never)
+      ]
+      for (const call of wrong) {
+        const error: unknown = await Promise.resolve()
+          .then(call)
+          .catch((error: unknown) => error)
+        expect(error).toBeInstanceOf(TypeError)
+        expectNoSecret(error, secrets)
+      }
+      for (const make of [
+        () => Tokenstore({ [key]: 1 } as never),
+        () => Tokenstore({ redis: `http://${key}` })
+      ]) {
+        let error: unknown
+        try {
+          make()
+        } catch (thrown) {
+          error = thrown
+        }
+        expectNoSecret(error, secrets)
+      }
+    })
+
+    test('the facade', async () => {
+      const secrets = secretsOf(SOME_ID)
+      const { key, owner_id, attrs, hash } = secrets
+      const tokens = api({
+        redis: redis.url,
+        digest,
+        prefix: freshPrefix(),
+        timeout: 10_000
+      })
+      closers.push(() => new Promise((resolve) => tokens.quit(resolve)))
+      const call = (make: (done: (error: Error | null) => void) => void): Promise<unknown> =>
+        new Promise((resolve) => make(resolve))
+      await call((done) => tokens.add({ owner_id, attrs, key }, done))
+      expectNoSecret(await call((done) => tokens.add({ owner_id, attrs, key }, done)), secrets)
+      expectNoSecret(
+        await call((done) => tokens.add({ owner_id, attrs, key: `${key}x` }, done)),
+        secrets
+      )
+      expectNoSecret(await call((done) => tokens.getHash([hash] as never, done)), secrets)
+    })
+  }
+)
 
 test('nothing is printed, whatever fails', async () => {
   const { port, pid } = await server()
@@ -373,7 +472,10 @@ test('nothing is printed, whatever fails', async () => {
   const running = run(`
     const options = { host: '127.0.0.1', port: ${port}, retryStrategy: () => 20 }
     const shared = new Redis(options).on('error', () => {})
-    const stores = [Tokenstore({ redis: options, timeout: 100 }), Tokenstore({ redis: shared, timeout: 100, digest: true })]
+    const stores = [
+      Tokenstore({ redis: options, timeout: 100 }),
+      Tokenstore({ redis: shared, timeout: 100, digest: true })
+    ]
     const over = new Redis(options).on('error', () => {})
     while (!(await over.exists('over').catch(() => false))) {
       await Promise.allSettled(stores.flatMap((tokens) => [

@@ -25,7 +25,12 @@ afterEach(async () => {
 })
 
 function open(config: Config = {}): Tokenstore {
-  const tokens = Tokenstore({ prefix: freshPrefix(), redis: redis.url, timeout: 10_000, ...config })
+  const tokens = Tokenstore({
+    prefix: freshPrefix(),
+    redis: redis.url,
+    timeout: 10_000,
+    ...config
+  })
   closers.push(() => tokens.quit())
   return tokens
 }
@@ -38,14 +43,22 @@ function own(options: object = {}): Redis {
 
 const bySha = new Map(Object.entries(scripts).map(([name, { sha1 }]) => [sha1 as string, name]))
 
-/** The calls of scripts among the commands, with the arguments behind the number of keys. */
+/**
+ * The calls of scripts among the commands, with the arguments behind the number
+ * of keys.
+ */
 function calls(sent: string[][]): { how: string; script: string; args: string[] }[] {
   return sent.map(([command, what, numkeys, ...args]) => {
     expect(['eval', 'evalsha']).toContain(command)
     expect(numkeys).toBe('1')
-    // MONITOR shows a text with its line ends escaped, so the header tells which it is.
+    // MONITOR shows a text with its line ends escaped, so the header tells
+    // which it is.
     const name = command === 'eval' ? /^--\[\[\\n +(\w+) -- /.exec(what!)?.[1] : bySha.get(what!)
-    return { how: command!, script: name ?? `none of ours: ${what!.slice(0, 80)}`, args }
+    return {
+      how: command!,
+      script: name ?? `none of ours: ${what!.slice(0, 80)}`,
+      args
+    }
   })
 }
 
@@ -58,7 +71,17 @@ async function everyCall(tokens: Tokenstore): Promise<[sends: string[], call: ()
   ]
   const [hash, taken] = [await tokens.makeHash('a'), await tokens.makeHash('a')]
   return [
-    [['add'], () => tokens.add({ owner_id: 'user-7', ttl: 100, idle: 50, limit: 10, onLimit: 'evict' })],
+    [
+      ['add'],
+      () =>
+        tokens.add({
+          owner_id: 'user-7',
+          ttl: 100,
+          idle: 50,
+          limit: 10,
+          onLimit: 'evict'
+        })
+    ],
     [['getkey'], () => tokens.getKey(a.key)],
     [['getkey'], () => tokens.getKey(b.key)],
     [['getkey'], () => tokens.getKey('nothing of ours')],
@@ -103,18 +126,30 @@ describe.each([
         }
       }
     }
-    expect([...used].sort()).toEqual(Object.keys(scripts).filter((name) => name !== 'reset'))
+    expect([...used].sort()).toEqual(Object.keys(scripts))
   })
 
-  test('reset walks with SCAN and sends nothing but its script besides', async () => {
+  test('reset walks with SCAN and sends the scripts that revoke and delete', async () => {
     const tokens = open(config())
     await Promise.all(Array.from({ length: 700 }, () => tokens.add({ owner_id: 'user-7' })))
+    const { id } = await tokens.add({ owner_id: 'user-8' })
+    await tokens.rotate(id, { grace: 100 })
+    await tokens.makeHash('a', { replaces: 'b' })
     await wire.sent()
-    expect(await tokens.reset()).toBe(700)
+    expect(await tokens.reset()).toBe(702)
     const sent = await wire.sent()
-    expect(new Set(sent.map(([command]) => command))).toEqual(new Set(['scan', 'eval', 'evalsha']))
-    const scripts = calls(sent.filter(([command]) => command !== 'scan'))
-    expect(new Set(scripts.map(({ script }) => script))).toEqual(new Set(['reset']))
+    const walk = ['scan', 'del']
+    const scripts = calls(sent.filter(([command]) => !walk.includes(command!)))
+    expect(new Set(scripts.map(({ script }) => script))).toEqual(
+      new Set(['delowner', 'delkey', 'delhash'])
+    )
+    const deleted = sent.filter(([command]) => command === 'del')
+    expect(deleted).toEqual([['del', expect.stringMatching(/:latest:b$/)]])
+    // No step of it holds Redis for long.
+    for (const { args } of scripts.filter(({ script }) => script === 'delowner')) {
+      expect(args.at(-2)).toBe('COUNT')
+      expect(Number(args.at(-1))).toBeLessThanOrEqual(100)
+    }
   })
 
   test('nothing is sent for what cannot be there, or is refused', async () => {
@@ -138,7 +173,9 @@ describe('getKey calls of one tick', () => {
 
   test('go out as one command, also from different places', async () => {
     const tokens = open()
-    const added = await Promise.all(Array.from({ length: 20 }, () => tokens.add({ owner_id: 'user-7' })))
+    const added = await Promise.all(
+      Array.from({ length: 20 }, () => tokens.add({ owner_id: 'user-7' }))
+    )
     await wire.sent()
     const asked = added.map(async ({ key }, i) => {
       // As after promises of the same tick that the calls had to wait for.
@@ -207,20 +244,24 @@ describe('getKey calls of one tick', () => {
   test('a stray record among them fails only its own caller', async () => {
     const prefix = freshPrefix()
     const tokens = open({ prefix })
-    const added = await Promise.all(Array.from({ length: 5 }, () => tokens.add({ owner_id: 'user-7' })))
+    const added = await Promise.all(
+      Array.from({ length: 5 }, () => tokens.add({ owner_id: 'user-7' }))
+    )
     const client = own()
     await client.set(`${prefix}:key:stray`, 'text')
     await client.rpush(`${prefix}:key:list`, 'a')
     await wire.sent()
     const keys = ['stray', ...added.map(({ key }) => key), 'nothing', 'list']
     const results = await Promise.allSettled(keys.map((key) => tokens.getKey(key)))
-    expect(results.map(({ status }) => status)).toEqual(['rejected', ...Array(6).fill('fulfilled'), 'rejected'])
-    expect(results.slice(1, 7)).toMatchObject([...added, null].map((value) => ({ value })))
-    const [first, last] = [results[0], results[7]] as PromiseRejectedResult[]
-    for (const { reason } of [first!, last!])
-      expect(reason).toMatchObject({ name: 'TokenstoreError', code: 'TSRECORD' })
-    expect(first!.reason).not.toBe(last!.reason)
-    expect(keysOf(await wire.sent())).toEqual([['TOUCH', ...keys], ...keys.map((key) => ['TOUCH', key])])
+    expect(results).toMatchObject([
+      { reason: { name: 'TokenstoreError', code: 'TSRECORD' } },
+      // What is no text is not there.
+      ...[...added, null, null].map((value) => ({ value }))
+    ])
+    expect(keysOf(await wire.sent())).toEqual([
+      ['TOUCH', ...keys],
+      ...keys.map((key) => ['TOUCH', key])
+    ])
   })
 
   test('callers of a failed batch have an error each', async () => {
@@ -240,7 +281,11 @@ describe('getKey calls of one tick', () => {
 test('a client that is shared keeps every method it had', async () => {
   const properties = (client: Redis): Map<string, unknown> => {
     const found = new Map<string, unknown>()
-    for (let at: object = client; at && at !== Object.prototype; at = Object.getPrototypeOf(at) as object) {
+    for (
+      let at: object = client;
+      at && at !== Object.prototype;
+      at = Object.getPrototypeOf(at) as object
+    ) {
       for (const name of Object.getOwnPropertyNames(at)) {
         if (!found.has(name)) found.set(name, Object.getOwnPropertyDescriptor(at, name)!.value)
       }
@@ -272,7 +317,8 @@ test('a client that is shared keeps every method it had', async () => {
     [null, null],
     [null, 2]
   ])
-  // A second store, or a second copy of the library, finds them there and adds nothing.
+  // A second store, or a second copy of the library, finds them there and adds
+  // nothing.
   open({ redis: client })
   expect([...properties(client).keys()]).toEqual([...after.keys()])
   expect(await tokens.count('a')).toBe(0)
@@ -297,7 +343,10 @@ test('the commands of one tick share writes to the socket, and none waits for th
   const tokens = open({ redis: client })
   await tokens.del('nothing')
   let writes = 0
-  const socket = client.stream as unknown as Record<'_write' | '_writev', (...args: unknown[]) => void>
+  const socket = client.stream as unknown as Record<
+    '_write' | '_writev',
+    (...args: unknown[]) => void
+  >
   for (const name of ['_write', '_writev'] as const) {
     const write = socket[name].bind(socket)
     socket[name] = (...args) => {

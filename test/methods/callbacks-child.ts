@@ -1,6 +1,7 @@
 /**
- * Calls every method with a callback that throws, once with good arguments and once with wrong ones, and prints what
- * became of it: how often each was called and what reached the process as uncaught.
+ * Calls every method with a callback that throws, once with good arguments and
+ * once with wrong ones, and prints what became of it: how often each was called
+ * and what reached the process as uncaught.
  */
 import { Tokenstore } from '../../src/main'
 import type { Config } from '../../src/types'
@@ -45,8 +46,10 @@ for (const [method, args] of Object.entries(good)) {
     })
   }
 }
-const report = (): boolean => process.stdout.write(JSON.stringify({ calls, uncaught: uncaught.sort(), rejections }))
-// After all have called back, quit among them, and what could do so again has had its time.
+const report = (): boolean =>
+  process.stdout.write(JSON.stringify({ calls, uncaught: uncaught.sort(), rejections }))
+// After all have called back, quit among them, and what could do so again has
+// had its time.
 void until(() => !Object.values(calls).includes(0))
   .catch(() => {})
   .then(() => setTimeout(report, 300))

@@ -8,9 +8,9 @@ import {
   redisNow,
   refuses,
   topology,
+  valuesToCarry,
   viaCallback
-} from './helper'
-import { valuesToCarry } from './hash-values'
+} from './support'
 
 closeAfterAll()
 
@@ -26,7 +26,9 @@ test('looks at a value as often as one likes, and changes nothing', async () => 
 test('with a callback', async () => {
   const { tokens } = open()
   const hash = await tokens.makeHash({ a: 1 })
-  expect(await viaCallback((done) => tokens.getHash(hash, done))).toEqual({ a: 1 })
+  expect(await viaCallback((done) => tokens.getHash(hash, done))).toEqual({
+    a: 1
+  })
   await tokens.delHash(hash)
   expect(await viaCallback((done) => tokens.getHash(hash, done))).toBeNull()
 })
@@ -52,7 +54,12 @@ test('null once the time is over, and nothing is left', async () => {
 })
 
 test('wrong arguments are refused', async () => {
-  await refuses(open(), 'getHash', 'hash must be a non-empty string', ...noText().map((hash) => [hash]))
+  await refuses(
+    open(),
+    'getHash',
+    'hash must be a non-empty string',
+    ...noText().map((hash) => [hash])
+  )
 })
 
 test("what is none of the store's is not taken for a value", async () => {
@@ -66,7 +73,10 @@ test("what is none of the store's is not taken for a value", async () => {
     await redis.del(at)
     await write()
     const before = await all()
-    await expect(tokens.getHash('ABCDwxyz')).rejects.toMatchObject({ code: 'TSRECORD', name: 'TokenstoreError' })
+    await expect(tokens.getHash('ABCDwxyz')).rejects.toMatchObject({
+      code: 'TSRECORD',
+      name: 'TokenstoreError'
+    })
     expect(await all()).toEqual(before)
   }
 })

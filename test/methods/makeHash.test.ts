@@ -13,9 +13,9 @@ import {
   stored,
   strangeOwners,
   topology,
+  valuesToCarry,
   viaCallback
-} from './helper'
-import { valuesToCarry } from './hash-values'
+} from './support'
 
 closeAfterAll()
 
@@ -24,7 +24,9 @@ test('keeps a value under a new hash, for an hour when not said', async () => {
   const from = await redisNow()
   const hash = await tokens.makeHash({ user: 7 })
   expect(hash).toMatch(/^[\w-]{8}$/)
-  expect(await all()).toEqual({ [name('hash', hash)]: { type: 'string', value: '{"user":7}', expires: true } })
+  expect(await all()).toEqual({
+    [name('hash', hash)]: { type: 'string', value: '{"user":7}', expires: true }
+  })
   const end = (await endOf(name('hash', hash)))!
   expect(end).toBeGreaterThanOrEqual(from + 3_599_995)
   expect(end).toBeLessThanOrEqual((await redisNow()) + 3_600_005)
@@ -34,7 +36,9 @@ test('keeps a value under a new hash, for an hour when not said', async () => {
 test('with a callback', async () => {
   const { tokens } = open()
   for (const rest of [[], [60], [{ ttl: 60 }], [undefined], [{ replaces: 'a' }]]) {
-    const hash = await viaCallback<string>((done) => tokens.makeHash('a', ...(rest as [number]), done))
+    const hash = await viaCallback<string>((done) =>
+      tokens.makeHash('a', ...(rest as [number]), done)
+    )
     expect(await tokens.getHash(hash)).toBe('a')
   }
 })
@@ -58,12 +62,15 @@ test('for as long as the call says, else the store', async () => {
   }
 })
 
-test.each(Object.entries(valuesToCarry))('the value comes back as JSON carries it: %s', async (_name, value) => {
-  const { tokens } = open()
-  const hash = await tokens.makeHash(value)
-  expectCarried(await tokens.getHash(hash), value)
-  expectCarried(await tokens.takeHash(hash), value)
-})
+test.each(Object.entries(valuesToCarry))(
+  'the value comes back as JSON carries it: %s',
+  async (_name, value) => {
+    const { tokens } = open()
+    const hash = await tokens.makeHash(value)
+    expectCarried(await tokens.getHash(hash), value)
+    expectCarried(await tokens.takeHash(hash), value)
+  }
+)
 
 test('hashes are as long as the store says', async () => {
   const { tokens } = open({ hashSize: 20 })
@@ -96,21 +103,39 @@ test('gives up with an error when every drawn hash is taken', async () => {
 describe('replaces', () => {
   test('ends the hash made last under that name, and no other', async () => {
     const { tokens, all, name } = open()
-    const [plain, other] = [await tokens.makeHash('plain'), await tokens.makeHash('b', { replaces: 'reset:user-8' })]
+    const [plain, other] = [
+      await tokens.makeHash('plain'),
+      await tokens.makeHash('b', { replaces: 'reset:user-8' })
+    ]
     const first = await tokens.makeHash(1, { replaces: 'reset:user-7' })
     const from = await redisNow()
-    const second = await tokens.makeHash(2, { replaces: 'reset:user-7', ttl: 100 })
+    const second = await tokens.makeHash(2, {
+      replaces: 'reset:user-7',
+      ttl: 100
+    })
     const made = await redisNow()
     expect(await tokens.getHash(first)).toBeNull()
     expect(await tokens.getHash(second)).toBe(2)
     expect(await tokens.getHash(plain)).toBe('plain')
     expect(await tokens.getHash(other)).toBe('b')
     expect(await all()).toEqual({
-      [name('hash', plain)]: { type: 'string', value: '"plain"', expires: true },
+      [name('hash', plain)]: {
+        type: 'string',
+        value: '"plain"',
+        expires: true
+      },
       [name('hash', other)]: { type: 'string', value: '"b"', expires: true },
-      [name('latest', 'reset:user-8')]: { type: 'string', value: stored(other), expires: true },
+      [name('latest', 'reset:user-8')]: {
+        type: 'string',
+        value: stored(other),
+        expires: true
+      },
       [name('hash', second)]: { type: 'string', value: '2', expires: true },
-      [name('latest', 'reset:user-7')]: { type: 'string', value: stored(second), expires: true }
+      [name('latest', 'reset:user-7')]: {
+        type: 'string',
+        value: stored(second),
+        expires: true
+      }
     })
     for (const at of [name('latest', 'reset:user-7'), name('hash', second)]) {
       const end = (await endOf(at))!
@@ -135,13 +160,16 @@ describe('replaces', () => {
     for (const replaces of strangeOwners) await tokens.makeHash('old', { replaces })
     const made: string[] = []
     for (const replaces of strangeOwners) made.push(await tokens.makeHash(replaces, { replaces }))
-    for (const [i, hash] of made.entries()) expect(await tokens.getHash(hash)).toBe(strangeOwners[i])
+    for (const [i, hash] of made.entries())
+      expect(await tokens.getHash(hash)).toBe(strangeOwners[i])
     expect(Object.keys(await all())).toHaveLength(2 * strangeOwners.length)
   })
 
   test('of many made at once under one name exactly one is left', async () => {
     const { tokens, all } = open()
-    const made = await Promise.all(Array.from({ length: 50 }, (_, i) => tokens.makeHash(i, { replaces: 'a' })))
+    const made = await Promise.all(
+      Array.from({ length: 50 }, (_, i) => tokens.makeHash(i, { replaces: 'a' }))
+    )
     const found = await Promise.all(made.map((hash) => tokens.getHash(hash)))
     expect(found.filter((value) => value !== null)).toHaveLength(1)
     expect(Object.keys(await all())).toHaveLength(2)
@@ -150,25 +178,42 @@ describe('replaces', () => {
 
 test('wrong arguments are refused and nothing is written', async () => {
   const opened = open()
-  const refused = (says: string, ...calls: unknown[][]): Promise<void> => refuses(opened, 'makeHash', says, ...calls)
+  const refused = (says: string, ...calls: unknown[][]): Promise<void> =>
+    refuses(opened, 'makeHash', says, ...calls)
   // A function alone is taken for the callback.
   const values = notCarried().filter((value) => typeof value !== 'function')
-  await refused('value must be a value that JSON can carry', [], [undefined], ...values.map((value) => [value]))
-  await refused('value must be a value that JSON can carry', ...values.map((value) => [{ value }, 60]))
-  await refused('ttl must be a number of seconds', ...noSeconds().flatMap((ttl) => [['a', { ttl }]]))
+  await refused(
+    'value must be a value that JSON can carry',
+    [],
+    [undefined],
+    ...values.map((value) => [value])
+  )
+  await refused(
+    'value must be a value that JSON can carry',
+    ...values.map((value) => [{ value }, 60])
+  )
+  await refused(
+    'ttl must be a number of seconds',
+    ...noSeconds().flatMap((ttl) => [['a', { ttl }]])
+  )
   const noNumber = noSeconds().filter((ttl) => typeof ttl !== 'object')
   await refused('ttl must be a number of seconds', ...noNumber.map((ttl) => ['a', ttl]))
   const noOptions = noObject().filter((options) => typeof options === 'object')
   await refused('options must be a plain object', ...noOptions.map((options) => ['a', options]))
   await refused('options must be a plain object with nothing but ttl, replaces', ['a', { TTL: 60 }])
   const wrong = [...noText().slice(1), '\ud800']
-  await refused('replaces must be a non-empty well-formed string', ...wrong.map((replaces) => ['a', { replaces }]))
+  await refused(
+    'replaces must be a non-empty well-formed string',
+    ...wrong.map((replaces) => ['a', { replaces }])
+  )
 })
 
 test("what is none of the store's stays as it is", async () => {
   const { tokens, all, name } = open()
   await topology.redis().rpush(name('latest', 'a'), 'b')
   const before = await all()
-  await expect(tokens.makeHash(1, { replaces: 'a' })).rejects.toMatchObject({ code: 'TSRECORD' })
+  await expect(tokens.makeHash(1, { replaces: 'a' })).rejects.toMatchObject({
+    code: 'TSRECORD'
+  })
   expect(await all()).toEqual(before)
 })

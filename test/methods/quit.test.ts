@@ -1,5 +1,5 @@
 import { TokenstoreError } from '../../src/main'
-import { closeAfterAll, open, viaCallback } from './helper'
+import { closeAfterAll, open, viaCallback } from './support'
 
 closeAfterAll()
 
@@ -8,7 +8,11 @@ type Methods = Record<string, (...args: unknown[]) => Promise<unknown>>
 test('answers what was asked before, refuses what is asked after', async () => {
   const { tokens, all } = open()
   const token = await tokens.add({ owner_id: 'user-7' })
-  const asked = Promise.all([tokens.getKey(token.key), tokens.add({ owner_id: 'user-7' }), tokens.getKey(token.key)])
+  const asked = Promise.all([
+    tokens.getKey(token.key),
+    tokens.add({ owner_id: 'user-7' }),
+    tokens.getKey(token.key)
+  ])
   expect(await tokens.quit()).toBeUndefined()
   expect(await asked).toMatchObject([token, { owner_id: 'user-7' }, token])
   const before = await all()
@@ -31,14 +35,18 @@ test('answers what was asked before, refuses what is asked after', async () => {
     ['delHash', 'ABCDEFGH'],
     ['reset']
   ] as [string, ...unknown[]][]) {
-    const error = await (tokens as unknown as Methods)[method]!(...args).catch((error: unknown) => error)
+    const error = await (tokens as unknown as Methods)[method]!(...args).catch(
+      (error: unknown) => error
+    )
     expect(error).toBeInstanceOf(TokenstoreError)
     expect((error as TokenstoreError).code).toBe('TSCLOSED')
-    await expect(viaCallback((done) => (tokens as unknown as Methods)[method]!(...args, done))).rejects.toThrow(
-      'quit()'
-    )
+    await expect(
+      viaCallback((done) => (tokens as unknown as Methods)[method]!(...args, done))
+    ).rejects.toThrow('quit()')
   }
-  await expect(tokens.each('user-7').next()).rejects.toMatchObject({ code: 'TSCLOSED' })
+  await expect(tokens.each('user-7').next()).rejects.toMatchObject({
+    code: 'TSCLOSED'
+  })
   expect(await all()).toEqual(before)
 })
 

@@ -18,7 +18,7 @@ import {
   strangeOwners,
   topology,
   viaCallback
-} from './helper'
+} from './support'
 
 closeAfterAll()
 
@@ -27,7 +27,10 @@ test('gives a token a new key and leaves nothing of the old one', async () => {
   const token = await tokens.add({ owner_id: 'user-7', attrs: { a: 1 } })
   const before = await all()
   const rotated = (await tokens.rotate(token.id))!
-  expect(rotated).toEqual({ ...token, key: expect.stringMatching(/^[\w-]{24}$/) })
+  expect(rotated).toEqual({
+    ...token,
+    key: expect.stringMatching(/^[\w-]{24}$/)
+  })
   expect(rotated.key).not.toBe(token.key)
   expect(await tokens.getKey(token.key)).toBeNull()
   expect(await tokens.getKey(rotated.key)).toEqual(rotated)
@@ -35,7 +38,11 @@ test('gives a token a new key and leaves nothing of the old one', async () => {
   expect(await tokens.list('user-7')).toEqual([listed(rotated)])
   expect(await all()).toEqual({
     [name('key', rotated.key)]: before[name('key', token.key)],
-    [name('id', token.id)]: { type: 'string', value: stored(rotated.key), expires: false },
+    [name('id', token.id)]: {
+      type: 'string',
+      value: stored(rotated.key),
+      expires: false
+    },
     [name('tokens', 'user-7')]: before[name('tokens', 'user-7')]
   })
 })
@@ -52,7 +59,10 @@ test('with a callback', async () => {
 
 test('null when the token is gone, and nothing is written', async () => {
   const { tokens, all, spare, name } = open()
-  const [deleted, evicted] = [await tokens.add({ owner_id: 'user-7' }), await tokens.add({ owner_id: 'user-7' })]
+  const [deleted, evicted] = [
+    await tokens.add({ owner_id: 'user-7' }),
+    await tokens.add({ owner_id: 'user-7' })
+  ]
   await tokens.del(deleted.id)
   await topology.redis().del(name('key', evicted.key))
   const before = await all()
@@ -74,7 +84,9 @@ test('the lifetime stays, and goes on as before', async () => {
     if (life.idle) expect(used.expires_at).toBeGreaterThan(token.expires_at!)
     else expect(used.expires_at).toBe(token.expires_at)
   }
-  expect(Object.values(await all())).toEqual(Array(7).fill(expect.objectContaining({ expires: true })))
+  expect(Object.values(await all())).toEqual(
+    Array(7).fill(expect.objectContaining({ expires: true }))
+  )
 })
 
 test('attrs and owner come back as they were', async () => {
@@ -100,7 +112,10 @@ describe('with grace', () => {
     const rotated = (await tokens.rotate(token.id, { grace: 100 }))!
     expect(await tokens.getKey(token.key)).toEqual(token)
     await tokens.set(token.id, { a: 2 })
-    expect(await tokens.getKey(token.key)).toEqual({ ...token, attrs: { a: 2 } })
+    expect(await tokens.getKey(token.key)).toEqual({
+      ...token,
+      attrs: { a: 2 }
+    })
     expect(await tokens.list('user-7')).toEqual([listed({ ...rotated, attrs: { a: 2 } })])
     expect(await tokens.getKey(rotated.key)).toMatchObject({ attrs: { a: 2 } })
     expect(await tokens.count('user-7')).toBe(1)
@@ -118,47 +133,89 @@ describe('with grace', () => {
   })
 
   test('several old keys at once, and one without grace beside them', async () => {
-    const { tokens, all } = open()
+    const { tokens, all, name } = open()
     const first = await tokens.add({ owner_id: 'user-7' })
     const second = (await tokens.rotate(first.id, { grace: 100 }))!
     const third = (await tokens.rotate(first.id, { grace: 100 }))!
     const fourth = (await tokens.rotate(first.id))!
     expect(await tokens.getKey(third.key)).toBeNull()
-    for (const { key } of [first, second, fourth]) expect(await tokens.getKey(key)).toMatchObject({ id: first.id, key })
+    for (const { key } of [first, second, fourth])
+      expect(await tokens.getKey(key)).toMatchObject({ id: first.id, key })
     expect(Object.keys(await all())).toHaveLength(5)
     await tokens.del(first.id)
     for (const { key } of [first, second, fourth]) expect(await tokens.getKey(key)).toBeNull()
-    expect(await all()).toEqual({})
+    const left = [first, second].map(({ key }) => name('key', key))
+    expect(Object.keys(await all())).toEqual(left.sort())
+  })
+
+  test('an old key holds the id of its token and until when, and the record not a byte more', async () => {
+    const { tokens, all, name } = open()
+    const token = await tokens.add({ owner_id: 'user-7', attrs: { a: 1 } })
+    const record = (await all())[name('key', token.key)]
+    const from = await redisNow()
+    let key = token.key
+    for (let i = 0; i < 20; i++) key = (await tokens.rotate(token.id, { grace: 100 }))!.key
+    const made = await redisNow()
+    expect((await all())[name('key', key)]).toEqual(record)
+    const till = (await endOf(name('key', token.key)))!
+    expect(till).toBeGreaterThanOrEqual(from + 100_000)
+    expect(till).toBeLessThanOrEqual(made + 100_000)
+    expect((await all())[name('key', token.key)]).toEqual({
+      type: 'string',
+      value: `${token.id} ${till}`,
+      expires: true
+    })
   })
 
   test('never longer than the token lives', async () => {
-    const { tokens, all } = open()
+    const { tokens, all, name } = open()
     const token = await tokens.add({ owner_id: 'user-7', ttl: 0.3 })
     await tokens.rotate(token.id, { grace: 100 })
     await endsBetween(token.expires_at!, token.expires_at!, () => tokens.getKey(token.key))
-    expect(await all()).toEqual({})
+    expect(Object.keys(await all())).toEqual([name('key', token.key)])
   })
 
-  test('a use by the old key moves the end of the token, its own with it', async () => {
+  test('an id forced again is opened by the old key of its earlier life', async () => {
+    const { tokens } = open()
+    const token = await tokens.add({ owner_id: 'user-7' })
+    const { key } = (await tokens.rotate(token.id, { grace: 100 }))!
+    await tokens.del(token.id)
+    expect(await tokens.getKey(token.key)).toBeNull()
+    await tokens.add({ ...token, key, attrs: { again: true } })
+    expect(await tokens.getKey(token.key)).toMatchObject({
+      id: token.id,
+      attrs: { again: true }
+    })
+  })
+
+  test('a use by the old key moves the end of the token, but not its own', async () => {
     const { tokens, name } = open({ touchEvery: 0.001 })
     const token = await tokens.add({ owner_id: 'user-7', idle: 100 })
     const rotated = (await tokens.rotate(token.id, { grace: 200 }))!
+    const till = await endOf(name('key', token.key))
     await passed(token.expires_at! - 100_000 + 50)
     const { expires_at } = (await tokens.getKey(token.key))!
     expect(expires_at).toBeGreaterThan(token.expires_at!)
-    expect(await tokens.getKey(rotated.key, { touch: false })).toEqual({ ...rotated, expires_at })
-    for (const { key } of [token, rotated]) {
-      expect(Math.abs((await endOf(name('key', key)))! - expires_at!)).toBeLessThanOrEqual(5)
-    }
+    expect(await tokens.getKey(rotated.key, { touch: false })).toEqual({
+      ...rotated,
+      expires_at
+    })
+    expect(await endOf(name('key', rotated.key))).toBe(expires_at)
+    expect(await endOf(name('key', token.key))).toBe(till)
   })
 
   test('the old key is not free for another token meanwhile, and is afterwards', async () => {
     const { tokens, all, spare } = open()
-    const [now, soon] = [await tokens.add({ owner_id: 'user-7' }), await tokens.add({ owner_id: 'user-7' })]
+    const [now, soon] = [
+      await tokens.add({ owner_id: 'user-7' }),
+      await tokens.add({ owner_id: 'user-7' })
+    ]
     await tokens.rotate(now.id, { grace: 100 })
     const before = await all()
     const { id } = spare('user-7')
-    await expect(tokens.add({ owner_id: 'user-7', key: now.key, id })).rejects.toMatchObject({ code: 'TSKEYTAKEN' })
+    await expect(tokens.add({ owner_id: 'user-7', key: now.key, id })).rejects.toMatchObject({
+      code: 'TSKEYTAKEN'
+    })
     expect(await all()).toEqual(before)
     await tokens.rotate(soon.id, { grace: 0.1 })
     await until(async () => (await tokens.getKey(soon.key)) === null)
@@ -172,7 +229,9 @@ test('of many rotations at once exactly one answered key is the token’s own, a
   const { tokens, all } = open()
   const token = await tokens.add({ owner_id: 'user-7' })
   const rotated = await Promise.all(Array.from({ length: 50 }, () => tokens.rotate(token.id)))
-  const found = await Promise.all([token, ...rotated].map((rotation) => tokens.getKey(rotation!.key)))
+  const found = await Promise.all(
+    [token, ...rotated].map((rotation) => tokens.getKey(rotation!.key))
+  )
   expect(found.filter((token) => token !== null)).toHaveLength(1)
   expect(Object.keys(await all())).toHaveLength(3)
 })
@@ -186,11 +245,18 @@ test('keys are as long as the store says', async () => {
 test('wrong arguments are refused and nothing is written', async () => {
   const opened = open()
   const { id } = await opened.tokens.add({ owner_id: 'user-7' })
-  const refused = (says: string, ...calls: unknown[][]): Promise<void> => refuses(opened, 'rotate', says, ...calls)
-  await refused('id must be a non-empty well-formed string', ...[...noText(), '\ud800'].map((wrong) => [wrong]))
+  const refused = (says: string, ...calls: unknown[][]): Promise<void> =>
+    refuses(opened, 'rotate', says, ...calls)
+  await refused(
+    'id must be a non-empty well-formed string',
+    ...[...noText(), '\ud800'].map((wrong) => [wrong])
+  )
   await refused('options must be a plain object', ...noObject().map((wrong) => [id, wrong]))
   await refused('options must be a plain object with nothing but grace', [id, { gracce: 5 }])
-  await refused('grace must be a number of seconds', ...[null, ...noSeconds()].map((grace) => [id, { grace }]))
+  await refused(
+    'grace must be a number of seconds',
+    ...[null, ...noSeconds()].map((grace) => [id, { grace }])
+  )
 })
 
 test("what is none of the store's stays as it is", async () => {
@@ -199,7 +265,10 @@ test("what is none of the store's stays as it is", async () => {
   const { key, id } = spare('user-7')
   const fails = async (): Promise<void> => {
     const before = await all()
-    await expect(tokens.rotate(id)).rejects.toMatchObject({ code: 'TSRECORD', name: 'TokenstoreError' })
+    await expect(tokens.rotate(id)).rejects.toMatchObject({
+      code: 'TSRECORD',
+      name: 'TokenstoreError'
+    })
     expect(await all()).toEqual(before)
   }
   await redis.sadd(name('id', id), 'a')
@@ -208,6 +277,9 @@ test("what is none of the store's stays as it is", async () => {
   await redis.hset(name('key', key), 'a', '1')
   await fails()
   await redis.del(name('key', key))
-  await redis.set(name('key', key), `{"owner_id":"user-7","attrs":{},"key":"${stored(key)}","id":"${id}"}`)
+  await redis.set(
+    name('key', key),
+    `{"owner_id":"user-7","attrs":{},"key":"${stored(key)}","id":"${id}"}`
+  )
   await fails()
 })

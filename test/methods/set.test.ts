@@ -12,7 +12,7 @@ import {
   stored,
   topology,
   viaCallback
-} from './helper'
+} from './support'
 
 closeAfterAll()
 
@@ -24,17 +24,24 @@ test('replaces the attrs and nothing else, and answers the token', async () => {
   expect(await tokens.set(token.id, { c: 3 })).toEqual(listed(changed))
   expect(await tokens.getKey(token.key)).toEqual(changed)
   expect(await tokens.list('user-7')).toEqual([listed(changed)])
-  const record = { type: 'string', value: `{"id":"${token.id}","owner_id":"user-7","attrs":{"c":3}}`, expires: false }
+  const record = {
+    type: 'string',
+    value: `{"id":"${token.id}","owner_id":"user-7","attrs":{"c":3}}`,
+    expires: false
+  }
   expect(await all()).toEqual({ ...before, [name('key', token.key)]: record })
 })
 
 test('with a callback', async () => {
   const { tokens, spare } = open()
   const token = await tokens.add({ owner_id: 'user-7' })
-  const set = (id: string, attrs: Record<string, unknown>) => viaCallback((done) => tokens.set(id, attrs, done))
+  const set = (id: string, attrs: Record<string, unknown>) =>
+    viaCallback((done) => tokens.set(id, attrs, done))
   expect(await set(token.id, { a: 1 })).toEqual(listed({ ...token, attrs: { a: 1 } }))
   expect(await set(spare('user-7').id, { a: 1 })).toBeNull()
-  expect(await viaCallback((done) => tokens.set(token.id, { a: 2 }, {}, done))).toMatchObject({ attrs: { a: 2 } })
+  expect(await viaCallback((done) => tokens.set(token.id, { a: 2 }, {}, done))).toMatchObject({
+    attrs: { a: 2 }
+  })
 })
 
 test('a lifetime stays what it was', async () => {
@@ -42,7 +49,9 @@ test('a lifetime stays what it was', async () => {
   const token = await tokens.add({ owner_id: 'user-7', ttl: 100, idle: 50 })
   await passed(token.expires_at! - 50_000 + 5)
   expect(await tokens.set(token.id, { a: 1 })).toEqual(listed({ ...token, attrs: { a: 1 } }))
-  expect(Object.values(await all())).toEqual(Array(3).fill(expect.objectContaining({ expires: true })))
+  expect(Object.values(await all())).toEqual(
+    Array(3).fill(expect.objectContaining({ expires: true }))
+  )
   const [record] = await Promise.all([tokens.get(token.id)])
   expect(record!.expires_at).toBe(token.expires_at)
 })
@@ -64,20 +73,47 @@ test('never brings a token back: null, and nothing is written', async () => {
   expect(await all()).toEqual(before)
 })
 
-test.each(Object.entries(attrsToCarry))('attrs come back as JSON carries them: %s', async (_name, attrs) => {
-  const { tokens } = open()
-  const { id, key } = await tokens.add({ owner_id: 'user-7', attrs: { old: true }, idle: 100 })
-  expectCarried((await tokens.set(id, attrs as Record<string, unknown>))!.attrs, attrs)
-  expectCarried((await tokens.getKey(key))!.attrs, attrs)
-  expectCarried((await tokens.set(id, { a: 1 }))!.attrs, { a: 1 })
-})
+test.each(Object.entries(attrsToCarry))(
+  'attrs come back as JSON carries them: %s',
+  async (_name, attrs) => {
+    const { tokens } = open()
+    const { id, key } = await tokens.add({
+      owner_id: 'user-7',
+      attrs: { old: true },
+      idle: 100
+    })
+    expectCarried((await tokens.set(id, attrs as Record<string, unknown>))!.attrs, attrs)
+    expectCarried((await tokens.getKey(key))!.attrs, attrs)
+    expectCarried((await tokens.set(id, { a: 1 }))!.attrs, { a: 1 })
+  }
+)
 
 test('wrong arguments are refused and nothing is written', async () => {
   const opened = open()
-  const { id } = await opened.tokens.add({ owner_id: 'user-7', attrs: { a: 1 } })
-  const set = (says: string, ...calls: unknown[][]): Promise<void> => refuses(opened, 'set', says, ...calls)
-  await set('id must be a non-empty well-formed string', ...[...noText(), '\ud800'].map((wrong) => [wrong, {}]))
-  const noAttrs = [undefined, null, [], ['a'], 'a', '', 7, true, 7n, Symbol('a'), new Date(0), { toJSON: () => [] }]
+  const { id } = await opened.tokens.add({
+    owner_id: 'user-7',
+    attrs: { a: 1 }
+  })
+  const set = (says: string, ...calls: unknown[][]): Promise<void> =>
+    refuses(opened, 'set', says, ...calls)
+  await set(
+    'id must be a non-empty well-formed string',
+    ...[...noText(), '\ud800'].map((wrong) => [wrong, {}])
+  )
+  const noAttrs = [
+    undefined,
+    null,
+    [],
+    ['a'],
+    'a',
+    '',
+    7,
+    true,
+    7n,
+    Symbol('a'),
+    new Date(0),
+    { toJSON: () => [] }
+  ]
   await set('attrs must be a plain object', ...noAttrs.map((wrong) => [id, wrong]))
   await set('attrs must be a value that JSON can carry', ...notCarried().map((a) => [id, { a }]))
   await set('options must be a plain object', ...noObject().map((wrong) => [id, {}, wrong]))
@@ -89,7 +125,10 @@ test("what is none of the store's stays as it is", async () => {
   const { key, id } = spare('user-7')
   const fails = async (): Promise<void> => {
     const before = await all()
-    await expect(tokens.set(id, { a: 1 })).rejects.toMatchObject({ code: 'TSRECORD', name: 'TokenstoreError' })
+    await expect(tokens.set(id, { a: 1 })).rejects.toMatchObject({
+      code: 'TSRECORD',
+      name: 'TokenstoreError'
+    })
     expect(await all()).toEqual(before)
   }
   await redis.sadd(name('id', id), 'a')
@@ -97,7 +136,10 @@ test("what is none of the store's stays as it is", async () => {
   await topology.index(name('id', id), key)
   await redis.hset(name('key', key), 'a', '1')
   await fails()
-  for (const stray of ['text', `{"owner_id":"user-7","attrs":{},"key":"${stored(key)}","id":"${id}"}`]) {
+  for (const stray of [
+    'text',
+    `{"owner_id":"user-7","attrs":{},"key":"${stored(key)}","id":"${id}"}`
+  ]) {
     await redis.del(name('key', key))
     await redis.set(name('key', key), stray)
     await fails()

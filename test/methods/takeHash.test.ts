@@ -8,9 +8,9 @@ import {
   redisNow,
   refuses,
   topology,
+  valuesToCarry,
   viaCallback
-} from './helper'
-import { valuesToCarry } from './hash-values'
+} from './support'
 
 closeAfterAll()
 
@@ -38,7 +38,9 @@ test('of many callers at once, on several connections, exactly one gets it', asy
   const others = [tokens, open({ prefix }).tokens, open({ prefix }).tokens]
   for (let round = 0; round < 20; round++) {
     const hash = await tokens.makeHash(round)
-    const taken = await Promise.all(others.flatMap((store) => [1, 2, 3, 4].map(() => store.takeHash(hash))))
+    const taken = await Promise.all(
+      others.flatMap((store) => [1, 2, 3, 4].map(() => store.takeHash(hash)))
+    )
     expect(taken.filter((value) => value !== null)).toEqual([round])
   }
 })
@@ -59,22 +61,39 @@ test('null for a hash that finds nothing, and once the time is over', async () =
 test('wrong arguments are refused and nothing is written', async () => {
   const opened = open()
   const hash = await opened.tokens.makeHash('a')
-  await refuses(opened, 'takeHash', 'hash must be a non-empty string', ...noText().map((wrong) => [wrong]))
-  await refuses(opened, 'takeHash', 'options must be a plain object', ...noObject().map((wrong) => [hash, wrong]))
+  await refuses(
+    opened,
+    'takeHash',
+    'hash must be a non-empty string',
+    ...noText().map((wrong) => [wrong])
+  )
+  await refuses(
+    opened,
+    'takeHash',
+    'options must be a plain object',
+    ...noObject().map((wrong) => [hash, wrong])
+  )
 })
 
-test("what is none of the store's stays as it is", async () => {
+test('what is no text stays as it is', async () => {
   const { tokens, all, name } = open()
-  const redis = topology.redis()
-  const at = name('hash', 'ABCDwxyz')
-  for (const write of [
-    () => redis.sadd(at, 'a'),
-    ...['foo', '', 'nil', '{'].map((text) => () => redis.set(at, text))
-  ]) {
-    await redis.del(at)
-    await write()
-    const before = await all()
-    await expect(tokens.takeHash('ABCDwxyz')).rejects.toMatchObject({ code: 'TSRECORD', name: 'TokenstoreError' })
-    expect(await all()).toEqual(before)
+  await topology.redis().sadd(name('hash', 'ABCDwxyz'), 'a')
+  const before = await all()
+  await expect(tokens.takeHash('ABCDwxyz')).rejects.toMatchObject({
+    code: 'TSRECORD',
+    name: 'TokenstoreError'
+  })
+  expect(await all()).toEqual(before)
+})
+
+test('a text that is no JSON is taken, but not for a value', async () => {
+  const { tokens, all, name } = open()
+  for (const text of ['foo', '', 'nil', '{']) {
+    await topology.redis().set(name('hash', 'ABCDwxyz'), text)
+    await expect(tokens.takeHash('ABCDwxyz')).rejects.toMatchObject({
+      code: 'TSRECORD',
+      name: 'TokenstoreError'
+    })
+    expect(await all()).toEqual({})
   }
 })

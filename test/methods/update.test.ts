@@ -12,13 +12,16 @@ import {
   stored,
   topology,
   viaCallback
-} from './helper'
+} from './support'
 
 closeAfterAll()
 
 test('makes new attrs of the old and answers the token', async () => {
   const { tokens, all } = open()
-  const token = await tokens.add({ owner_id: 'user-7', attrs: { n: 1, kept: true } })
+  const token = await tokens.add({
+    owner_id: 'user-7',
+    attrs: { n: 1, kept: true }
+  })
   const names = Object.keys(await all())
   const changed = { ...token, attrs: { n: 2, kept: true } }
   expect(await tokens.update(token.id, (attrs) => ({ ...attrs, n: 2 }))).toEqual(listed(changed))
@@ -43,7 +46,9 @@ test('with a callback', async () => {
   const update = (id: string) => viaCallback((done) => tokens.update(id, () => ({ n: 2 }), done))
   expect(await update(token.id)).toEqual(listed({ ...token, attrs: { n: 2 } }))
   expect(await update(spare('user-7').id)).toBeNull()
-  await expect(viaCallback((done) => tokens.update(token.id, () => [] as never, done))).rejects.toThrow(TypeError)
+  await expect(
+    viaCallback((done) => tokens.update(token.id, () => [] as never, done))
+  ).rejects.toThrow(TypeError)
 })
 
 test('concurrent updates are all applied', async () => {
@@ -110,7 +115,11 @@ test('null when the token is gone, also when it goes while the change runs, and 
 
 test('a lifetime stays what it was, and a use between is no conflict', async () => {
   const { tokens } = open({ touchEvery: 0.001 })
-  const token = await tokens.add({ owner_id: 'user-7', idle: 100, attrs: { n: 1 } })
+  const token = await tokens.add({
+    owner_id: 'user-7',
+    idle: 100,
+    attrs: { n: 1 }
+  })
   let runs = 0
   const updated = await tokens.update(token.id, async () => {
     runs++
@@ -153,12 +162,34 @@ test('what the change throws is what update rejects with, and nothing is written
 
 test('wrong arguments are refused and nothing is written', async () => {
   const opened = open()
-  const { id } = await opened.tokens.add({ owner_id: 'user-7', attrs: { a: 1 } })
-  const update = (says: string, ...calls: unknown[][]): Promise<void> => refuses(opened, 'update', says, ...calls)
+  const { id } = await opened.tokens.add({
+    owner_id: 'user-7',
+    attrs: { a: 1 }
+  })
+  const update = (says: string, ...calls: unknown[][]): Promise<void> =>
+    refuses(opened, 'update', says, ...calls)
   const change = (): object => ({})
-  await update('id must be a non-empty well-formed string', ...[...noText(), '\ud800'].map((wrong) => [wrong, change]))
-  const noAttrs = [undefined, null, [], 'a', 7, true, 7n, Symbol('a'), () => 1, new Date(0), { toJSON: () => [] }]
-  await update('the result of change must be a plain object', ...noAttrs.map((wrong) => [id, () => wrong]))
+  await update(
+    'id must be a non-empty well-formed string',
+    ...[...noText(), '\ud800'].map((wrong) => [wrong, change])
+  )
+  const noAttrs = [
+    undefined,
+    null,
+    [],
+    'a',
+    7,
+    true,
+    7n,
+    Symbol('a'),
+    () => 1,
+    new Date(0),
+    { toJSON: () => [] }
+  ]
+  await update(
+    'the result of change must be a plain object',
+    ...noAttrs.map((wrong) => [id, () => wrong])
+  )
   await update(
     'the result of change must be a value that JSON can carry',
     ...notCarried().map((a) => [id, async () => ({ a })])
@@ -167,17 +198,30 @@ test('wrong arguments are refused and nothing is written', async () => {
 
 test('a change that is no function is refused, through the callback when there is one', async () => {
   const opened = open()
-  const { id } = await opened.tokens.add({ owner_id: 'user-7', attrs: { a: 1 } })
+  const { id } = await opened.tokens.add({
+    owner_id: 'user-7',
+    attrs: { a: 1 }
+  })
   const wrong = [null, 'a', 7, true, {}, [], 7n, Symbol('a'), undefined]
-  await refuses(opened, 'update', 'change must be a function', ...wrong.map((change) => [id, change]))
+  await refuses(
+    opened,
+    'update',
+    'change must be a function',
+    ...wrong.map((change) => [id, change])
+  )
 })
 
 test("what is none of the store's stays as it is", async () => {
   const { tokens, all, spare, name } = open()
   const { key, id } = spare('user-7')
   await topology.index(name('id', id), key)
-  await topology.redis().set(name('key', key), `{"owner_id":"user-7","attrs":{},"key":"${stored(key)}","id":"${id}"}`)
+  await topology
+    .redis()
+    .set(name('key', key), `{"owner_id":"user-7","attrs":{},"key":"${stored(key)}","id":"${id}"}`)
   const before = await all()
-  await expect(tokens.update(id, () => ({}))).rejects.toMatchObject({ code: 'TSRECORD', name: 'TokenstoreError' })
+  await expect(tokens.update(id, () => ({}))).rejects.toMatchObject({
+    code: 'TSRECORD',
+    name: 'TokenstoreError'
+  })
   expect(await all()).toEqual(before)
 })

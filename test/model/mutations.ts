@@ -103,8 +103,8 @@ export const mutations: Mutation[] = [
   {
     what: 'an end is read after the use, which in the ms of the end deletes it',
     script: 'getkey',
-    text: 'records[i], ends_of[name] or 0',
-    replacement: "records[i], token and math.max(0, redis.call('PEXPIRETIME', name)) or 0",
+    text: 'reply[2 * i] = ends_of[name]\n',
+    replacement: "reply[2 * i] = math.max(0, redis.call('PEXPIRETIME', name))\n",
     space: 'life',
     invariant: 'reply'
   },

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { promisify } from 'node:util'
 import { findServer, startRedis } from '../../scripts/redis-server'
-import { client, closeAfterAll, keyspace, redisUrl, root, until } from '../support'
+import { client, closeAfterAll, keyspace, redisUrl, project, until } from '../support'
 
 closeAfterAll()
 
@@ -14,7 +14,7 @@ test('the demo shows the life of some tokens, on the server of REDIS_URL, and le
   const args = ['--import', 'tsx', join('scripts', 'demo.ts')]
   // Rejects unless it ends by itself, with exit code 0.
   const { stdout, stderr } = await promisify(execFile)(process.execPath, args, {
-    cwd: root,
+    cwd: project,
     env: { ...process.env, REDIS_URL: redisUrl() }
   })
   expect(stderr).toBe('')
@@ -23,10 +23,15 @@ test('the demo shows the life of some tokens, on the server of REDIS_URL, and le
   const parts: [string, ...string[]][] = [
     [
       'Ann logs in',
-      `{"key":"[\\w-]{24}","id":"${id}","owner_id":"ann","attrs":{"device":"phone"},"expires_at":\\d{13}}`
+      `{"key":"[\\w-]{24}","id":"${id}","owner_id":"ann",` +
+        '"attrs":{"device":"phone"},"expires_at":\\d{13}}'
     ],
     ['A request comes', 'ann, on a phone'],
-    ['Her device list', `{"id":"${id}","device":"phone","theme":"dark"}`, `{"id":"${id}","device":"laptop"}`],
+    [
+      'Her device list',
+      `{"id":"${id}","device":"phone","theme":"dark"}`,
+      `{"id":"${id}","device":"laptop"}`
+    ],
     ['She logs the laptop out', 'true'],
     ['A late request', 'null'],
     ['She forgot her password', 'https://example.com/reset\\?code=[\\w-]{8}'],
@@ -62,8 +67,17 @@ describe('a private Redis', () => {
   const run = (program: string, env: NodeJS.ProcessEnv = {}): ChildProcess =>
     spawn(
       process.execPath,
-      ['--import', 'tsx', '--eval', `const { startRedis } = require('./scripts/redis-server.ts'); ${program}`],
-      { cwd: root, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] }
+      [
+        '--import',
+        'tsx',
+        '--eval',
+        `const { startRedis } = require('./scripts/redis-server.ts'); ${program}`
+      ],
+      {
+        cwd: project,
+        env: { ...process.env, ...env },
+        stdio: ['ignore', 'pipe', 'pipe']
+      }
     )
 
   const alive = (pid: number): boolean => {
@@ -79,7 +93,10 @@ describe('a private Redis', () => {
       startRedis().then(({ pid, dir }) => console.log(JSON.stringify({ pid, dir })))
       setInterval(() => {}, 1000)`)
     const [line] = (await once(child.stdout!, 'data')) as [Buffer]
-    const { pid, dir } = JSON.parse(line.toString()) as { pid: number; dir: string }
+    const { pid, dir } = JSON.parse(line.toString()) as {
+      pid: number
+      dir: string
+    }
     expect([alive(pid), existsSync(dir)]).toEqual([true, true])
     child.kill('SIGKILL')
     await until(() => !alive(pid) && !existsSync(dir))
@@ -89,7 +106,8 @@ describe('a private Redis', () => {
     const tmp = mkdtempSync(join(tmpdir(), 'tokenstore-none-'))
     const child = run(
       `const begun = Date.now()
-      startRedis(['--no-such-directive', 'yes']).catch((error) => console.log(error.message, Date.now() - begun))`,
+      startRedis(['--no-such-directive', 'yes'])
+        .catch((error) => console.log(error.message, Date.now() - begun))`,
       { TMPDIR: tmp }
     )
     expect(await text(child.stdout!)).toMatch(/does not start:.*no-such-directive.* \d{1,4}\n$/s)
@@ -100,7 +118,9 @@ describe('a private Redis', () => {
   test('whose port is in use says so', async () => {
     const { port, stop } = await startRedis()
     try {
-      await expect(startRedis([], { port })).rejects.toThrow(/does not start:.*Address already in use/s)
+      await expect(startRedis([], { port })).rejects.toThrow(
+        /does not start:.*Address already in use/s
+      )
     } finally {
       await stop()
     }
@@ -108,8 +128,10 @@ describe('a private Redis', () => {
 
   test('whose binary is none', async () => {
     process.env.REDIS_SERVER = '/nonexistent'
-    await expect(findServer()).rejects.toThrow(new Error('REDIS_SERVER names /nonexistent, which does not exist'))
-    process.env.REDIS_SERVER = join(root, 'README.md')
+    await expect(findServer()).rejects.toThrow(
+      new Error('REDIS_SERVER names /nonexistent, which does not exist')
+    )
+    process.env.REDIS_SERVER = join(project, 'README.md')
     await expect(startRedis()).rejects.toThrow(/README\.md does not start:.*README\.md/s)
   })
 })

@@ -15,20 +15,34 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import ts from 'typescript'
-import { freshPrefix, redisUrl, root } from '../support'
+import { freshPrefix, redisUrl, project } from '../support'
 
-/** An empty project of somebody else's, in which the packed package is installed. */
+/**
+ * An empty project of somebody else's, in which the packed package is
+ * installed.
+ */
 const dir = mkdtempSync(join(tmpdir(), 'tokenstore-package-'))
 const installed = join(dir, 'node_modules', 'tokenstore')
-const bin = (name: string): string => join(root, 'node_modules', '.bin', name)
-const environment = (): NodeJS.ProcessEnv => ({ ...process.env, REDIS: redisUrl(), PREFIX: freshPrefix() })
+const bin = (name: string): string => join(project, 'node_modules', '.bin', name)
+const environment = (): NodeJS.ProcessEnv => ({
+  ...process.env,
+  REDIS: redisUrl(),
+  PREFIX: freshPrefix()
+})
 
 /** What a program prints; rejects with all of it when it fails. */
 async function run(command: string, args: string[], cwd = dir): Promise<string> {
-  const done = promisify(execFile)(command, args, { cwd, env: environment(), encoding: 'utf8', maxBuffer: 2 ** 26 })
-  const { stdout, stderr } = await done.catch((error: Error & { stdout: string; stderr: string }) => {
-    throw new Error(`${command} ${args.join(' ')}\n${error.stdout}${error.stderr}`)
+  const done = promisify(execFile)(command, args, {
+    cwd,
+    env: environment(),
+    encoding: 'utf8',
+    maxBuffer: 2 ** 26
   })
+  const { stdout, stderr } = await done.catch(
+    (error: Error & { stdout: string; stderr: string }) => {
+      throw new Error(`${command} ${args.join(' ')}\n${error.stdout}${error.stderr}`)
+    }
+  )
   return stdout + stderr
 }
 
@@ -44,16 +58,23 @@ interface Locked {
 
 let tarball = ''
 beforeAll(async () => {
-  // `npm test` has built it just before; whoever runs this file alone may not have.
-  const newest = Math.max(...files(join(root, 'src')).map((file) => statSync(join(root, 'src', file)).mtimeMs))
-  const built = join(root, 'dist', 'index.js')
-  if (!existsSync(built) || statSync(built).mtimeMs < newest) await run('npm', ['run', 'build'], root)
-  // The packages that it needs are packed from where they are here, so that nothing has to be fetched.
-  const locked = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')) as {
+  // `npm test` has built it just before; whoever runs this file alone may not
+  // have.
+  const newest = Math.max(
+    ...files(join(project, 'src')).map((file) => statSync(join(project, 'src', file)).mtimeMs)
+  )
+  const built = join(project, 'dist', 'index.js')
+  if (!existsSync(built) || statSync(built).mtimeMs < newest)
+    await run('npm', ['run', 'build'], project)
+  // The packages that it needs are packed from where they are here, so that
+  // nothing has to be fetched.
+  const locked = JSON.parse(readFileSync(join(project, 'package-lock.json'), 'utf8')) as {
     packages: Record<string, Locked>
   }
-  const needed = Object.entries(locked.packages).filter(([path, { dev, optional }]) => path && !dev && !optional)
-  const sources = [root, ...needed.map(([path]) => join(root, path))]
+  const needed = Object.entries(locked.packages).filter(
+    ([path, { dev, optional }]) => path && !dev && !optional
+  )
+  const sources = [project, ...needed.map(([path]) => join(project, path))]
   const packs = await run('npm', [
     'pack',
     '--json',
@@ -71,49 +92,89 @@ beforeAll(async () => {
     packed.filter(([, file]) => file !== tarball).map(([name, file]) => [name, `file:${file}`])
   )
   writeFileSync(join(dir, 'package.json'), JSON.stringify({ private: true, overrides }))
-  await run('npm', ['install', '--offline', '--cache', join(dir, 'cache'), '--no-audit', '--no-fund', tarball])
-  symlinkSync(join(root, 'node_modules', '@types'), join(dir, 'node_modules', '@types'))
+  await run('npm', [
+    'install',
+    '--offline',
+    '--cache',
+    join(dir, 'cache'),
+    '--no-audit',
+    '--no-fund',
+    tarball
+  ])
+  symlinkSync(join(project, 'node_modules', '@types'), join(dir, 'node_modules', '@types'))
 })
 afterAll(() => rmSync(dir, { recursive: true, force: true }))
 
 describe('the tarball', () => {
   test('holds what users need, and nothing else', () => {
     expect(readdirSync(installed).sort()).toEqual(
-      ['CHANGELOG.md', 'LICENSE', 'README.md', 'dist', 'lua', 'package.json', 'scripts'].sort()
+      [
+        'CHANGELOG.md',
+        'LICENSE',
+        'MIGRATING.md',
+        'README.md',
+        'dist',
+        'lua',
+        'package.json',
+        'scripts'
+      ].sort()
     )
     expect(files(join(installed, 'scripts'))).toEqual(['load'])
-    expect(files(join(installed, 'lua')).filter((file) => !/^[a-z]+\.lua$/.test(file))).toEqual(['SHA1SUMS'])
-    // Of each source what it is compiled to and its types, and nothing that an earlier build may have left.
-    const sources = files(join(root, 'src')).filter((file) => /\.m?ts$/.test(file))
-    const compiled = sources.flatMap((file) => [file.replace(/ts$/, 'js'), file.replace(/(m?)ts$/, 'd.$1ts')])
+    expect(files(join(installed, 'lua')).filter((file) => !/^[a-z]+\.lua$/.test(file))).toEqual([
+      'README.md',
+      'SHA1SUMS'
+    ])
+    // Of each source what it is compiled to and its types, and nothing that an
+    // earlier build may have left.
+    const sources = files(join(project, 'src')).filter((file) => /\.m?ts$/.test(file))
+    const compiled = sources.flatMap((file) => [
+      file.replace(/ts$/, 'js'),
+      file.replace(/(m?)ts$/, 'd.$1ts')
+    ])
     expect(files(join(installed, 'dist')).sort()).toEqual(compiled.sort())
   })
 
   test('says what it is', () => {
-    const manifest = JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8')) as Record<string, unknown>
-    expect(manifest).toMatchObject({ name: 'tokenstore', version: '1.0.0', license: 'MIT', engines: { node: '>=20' } })
-    expect(Object.keys(manifest['dependencies'] as object).sort()).toEqual(['ioredis', 'uid2', 'uuid'])
+    const manifest = JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8')) as Record<
+      string,
+      unknown
+    >
+    expect(manifest).toMatchObject({
+      name: 'tokenstore',
+      version: '1.0.0',
+      license: 'MIT',
+      engines: { node: '>=20' }
+    })
+    expect(Object.keys(manifest['dependencies'] as object).sort()).toEqual([
+      'ioredis',
+      'uid2',
+      'uuid'
+    ])
     // Nothing runs on the machine of somebody who installs it.
     const scripts = Object.keys(manifest['scripts'] as object)
-    for (const name of ['preinstall', 'install', 'postinstall', 'prepare']) expect(scripts).not.toContain(name)
+    for (const name of ['preinstall', 'install', 'postinstall', 'prepare'])
+      expect(scripts).not.toContain(name)
     expect(readFileSync(join(installed, 'CHANGELOG.md'), 'utf8')).toContain('## [1.0.0]')
     expect(readFileSync(join(installed, 'LICENSE'), 'utf8')).toMatch(/MIT[^]*Simon Swain/)
   })
 
   test('brings the scripts byte for byte, with their digests', async () => {
     const sums = readFileSync(join(installed, 'lua', 'SHA1SUMS'), 'utf8')
-    const lua = files(join(root, 'lua')).filter((file) => file.endsWith('.lua'))
+    const lua = files(join(project, 'lua')).filter((file) => file.endsWith('.lua'))
     expect(sums).toBe(
       lua
         .sort()
         .map((file) => {
           const text = readFileSync(join(installed, 'lua', file))
-          expect(text.equals(readFileSync(join(root, 'lua', file)))).toBe(true)
+          expect(text.equals(readFileSync(join(project, 'lua', file)))).toBe(true)
           return `${createHash('sha1').update(text).digest('hex')}  ${file}\n`
         })
         .join('')
     )
-    writeFileSync(join(dir, 'sums.cjs'), `console.log(JSON.stringify(require('tokenstore').scripts))`)
+    writeFileSync(
+      join(dir, 'sums.cjs'),
+      `console.log(JSON.stringify(require('tokenstore').scripts))`
+    )
     const embedded = JSON.parse(await run(process.execPath, ['sums.cjs'])) as Record<
       string,
       { sha1: string; lua: string }
@@ -140,17 +201,22 @@ const use = `
   const not = await new Promise((resolve) => old.getKey('none', (error, found) => resolve(found)))
   const refused = await tokens.add({ owner_id: 'ann', key: token.key }).catch((error) => error)
   console.log(found.id === token.id, not, tokens instanceof Tokenstore)
-  console.log(refused instanceof KeyTakenError, refused instanceof TokenstoreError, refused.code, refused.name)
+  console.log(refused instanceof KeyTakenError, refused instanceof TokenstoreError)
+  console.log(refused.code, refused.name)
   let n = 0
-  const change = async () => { if (n++ === 0) await tokens.set(token.id, { by: 'another' }); return { n } }
+  const change = async () => {
+    if (n++ === 0) await tokens.set(token.id, { by: 'another' })
+    return { n }
+  }
   console.log((await tokens.update(token.id, change)).attrs.n)
   console.log(await tokens.reset())
   await new Promise((resolve) => old.quit(resolve))
   await tokens.quit()
   await other.quit()`
-const used = 'true false true\ntrue true TSKEYTAKEN KeyTakenError\n2\n1\n'
+const used = 'true false true\ntrue true\nTSKEYTAKEN KeyTakenError\n2\n1\n'
 const named =
-  '{ Tokenstore, api, TokenstoreError, KeyTakenError, LimitError, ConflictError, UnavailableError, scripts }'
+  '{ Tokenstore, api, scripts, TokenstoreError, KeyTakenError, LimitError, ' +
+  'ConflictError, UnavailableError }'
 
 describe('what is installed', () => {
   test('is required: the value itself, and its names', async () => {
@@ -158,8 +224,10 @@ describe('what is installed', () => {
       join(dir, 'a.cjs'),
       `const Default = require('tokenstore'); const ${named} = Default
       if (typeof Default !== 'function' || Default !== Tokenstore) throw new Error('not the same')
-      if ([${named.slice(2, -2)}].some((each) => each === undefined)) throw new Error('a name is missing')
-      if (!(new KeyTakenError('a', 'b') instanceof TokenstoreError)) throw new Error('not of its kind')
+      const all = [${named.slice(2, -2)}]
+      if (all.includes(undefined)) throw new Error('a name is missing')
+      const taken = new KeyTakenError('a', 'b')
+      if (!(taken instanceof TokenstoreError)) throw new Error('not of its kind')
       void (async () => {${use}})()`
     )
     expect(await run(process.execPath, ['a.cjs'])).toBe(used)
@@ -173,45 +241,56 @@ describe('what is installed', () => {
       import * as all from 'tokenstore'
       import { createRequire } from 'node:module'
       if (Default !== Tokenstore || all.Tokenstore !== Tokenstore) throw new Error('not the same')
-      if (createRequire(import.meta.url)('tokenstore') !== Tokenstore) throw new Error('another when required')
+      const required = createRequire(import.meta.url)('tokenstore')
+      if (required !== Tokenstore) throw new Error('another when required')
       ${use}`
     )
     expect(await run(process.execPath, ['a.mjs'])).toBe(used)
   })
 
-  test.each(['first.mjs', 'first.cjs'])('does what the first lines of the README say: %s', async (file) => {
-    const [, block] = /```js\n(.*?)```/s.exec(readFileSync(join(installed, 'README.md'), 'utf8'))!
-    const [, imported, required, lines] = /^(.*?) +\/\/ or: (.*?)\n(.*)$/s.exec(block!)!
-    const body = lines!
-      .replace('Tokenstore({', 'Tokenstore({ prefix: process.env.PREFIX, redis: process.env.REDIS, timeout: 10_000,')
-      .replace(/^await (.*?) +\/\/ (.*)$/gm, 'shown.push([`$2`, await $1])') // the result that is promised, and what it is
-    const program = `const shown = []\n${body}\nconsole.log(JSON.stringify([token, shown]))`
-    const text = file.endsWith('.mjs')
-      ? `${imported}\n${program}`
-      : `${required}\nvoid (async () => {\n${program}\n})()`
-    writeFileSync(join(dir, file), text)
-    const [token, shown] = JSON.parse(await run(process.execPath, [file])) as [object, unknown[]]
-    expect(token).toEqual({
-      key: expect.stringMatching(/^[\w-]{24}$/) as string,
-      id: expect.stringMatching(/^[\da-f-]{36}$/) as string,
-      owner_id: 'ann',
-      attrs: { device: 'phone' },
-      expires_at: expect.any(Number) as number
-    })
-    expect(shown).toEqual([
-      [expect.stringMatching(/^the token:/), token],
-      [expect.stringMatching(/^\[ token \]:/), [token]],
-      [expect.stringMatching(/^true:/), true],
-      [expect.stringMatching(/^null,/), null]
-    ])
-  })
+  test.each(['first.mjs', 'first.cjs'])(
+    'does what the first lines of the README say: %s',
+    async (file) => {
+      const [, block] = /```js\n(.*?)```/s.exec(readFileSync(join(installed, 'README.md'), 'utf8'))!
+      const [, imported, required, lines] = /^(.*?) +\/\/ or: (.*?)\n(.*)$/s.exec(block!)!
+      const body = lines!
+        .replace(
+          'Tokenstore({',
+          'Tokenstore({ prefix: process.env.PREFIX, redis: process.env.REDIS, timeout: 10_000,'
+        )
+        // The result that is promised, and what it is.
+        .replace(/^await (.*?) +\/\/ (.*)$/gm, 'shown.push([`$2`, await $1])')
+      const program = `const shown = []\n${body}\nconsole.log(JSON.stringify([token, shown]))`
+      const text = file.endsWith('.mjs')
+        ? `${imported}\n${program}`
+        : `${required}\nvoid (async () => {\n${program}\n})()`
+      writeFileSync(join(dir, file), text)
+      const [token, shown] = JSON.parse(await run(process.execPath, [file])) as [object, unknown[]]
+      expect(token).toEqual({
+        key: expect.stringMatching(/^[\w-]{24}$/) as string,
+        id: expect.stringMatching(/^[\da-f-]{36}$/) as string,
+        owner_id: 'ann',
+        attrs: { device: 'phone' },
+        expires_at: expect.any(Number) as number
+      })
+      expect(shown).toEqual([
+        [expect.stringMatching(/^the token:/), token],
+        [expect.stringMatching(/^\[ token \]:/), [token]],
+        [expect.stringMatching(/^true:/), true],
+        [expect.stringMatching(/^null,/), null]
+      ])
+    }
+  )
 
   test('runs as the first lines of the old README say', async () => {
     writeFileSync(
       join(dir, 'old.cjs'),
       `var url = new URL(process.env.REDIS)
-      var login = { username: decodeURIComponent(url.username), password: decodeURIComponent(url.password) }
-      var redis = Object.assign({ host: url.hostname, port: url.port || 6379 }, url.password ? login : {})
+      var redis = { host: url.hostname, port: url.port || 6379 }
+      if (url.password) {
+        redis.username = decodeURIComponent(url.username)
+        redis.password = decodeURIComponent(url.password)
+      }
       var config = { prefix: process.env.PREFIX, redis: redis, timeout: 10000 }
       var Tokenstore = require('tokenstore')
       var tokens = Tokenstore(config)
@@ -231,15 +310,20 @@ describe('what is installed', () => {
       join(dir, 'files.cjs'),
       `const { readFileSync } = require('node:fs')
       const of = (name) => readFileSync(require.resolve(name), 'utf8')
-      console.log(of('tokenstore/lua/add.lua').split('\\n')[1], of('tokenstore/lua/SHA1SUMS').length > 0)
+      const sums = of('tokenstore/lua/SHA1SUMS')
+      console.log(of('tokenstore/lua/add.lua').split('\\n')[1], sums.length > 0)
       console.log(require('tokenstore/package.json').name)
-      for (const name of ['tokenstore/dist/redis.js', 'tokenstore/src/main', 'tokenstore/dist/main']) {
+      for (const name of ['tokenstore/dist/client.js', 'tokenstore/src/main', 'tokenstore/dist/main']) {
         try { require(name); console.log('found', name) } catch (error) { console.log(error.code) }
       }`
     )
     const lines = (await run(process.execPath, ['files.cjs'])).split('\n')
     expect(lines[0]).toMatch(/^ {2}add -- .* true$/)
-    expect(lines.slice(1)).toEqual(['tokenstore', ...Array<string>(3).fill('ERR_PACKAGE_PATH_NOT_EXPORTED'), ''])
+    expect(lines.slice(1)).toEqual([
+      'tokenstore',
+      ...Array<string>(3).fill('ERR_PACKAGE_PATH_NOT_EXPORTED'),
+      ''
+    ])
     writeFileSync(
       join(dir, 'files.mjs'),
       `console.log(import.meta.resolve('tokenstore/lua/get.lua').endsWith('/lua/get.lua'))`
@@ -258,42 +342,49 @@ describe('what is installed', () => {
     ['an ES module', 'esm', 'b.mjs', []],
     ['CommonJS, minified', 'cjs', 'm.cjs', ['--minify']],
     ['an ES module, minified', 'esm', 'm.mjs', ['--minify']]
-  ])('is bundled as %s, and then needs no file of the package', async (_name, format, file, how) => {
-    writeFileSync(
-      join(dir, `bundle-${file}`),
-      `import Default, ${named} from 'tokenstore'
+  ])(
+    'is bundled as %s, and then needs no file of the package',
+    async (_name, format, file, how) => {
+      writeFileSync(
+        join(dir, `bundle-${file}`),
+        `import Default, ${named} from 'tokenstore'
       const main = async () => {${use}}
       if (Default !== Tokenstore) throw new Error('not the same')
       void main()`
-    )
-    // ioredis is CommonJS and asks for modules of Node, which a bundle that is an ES module must be given a way to.
-    const banner = `import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);`
-    const options = [
-      '--bundle',
-      '--platform=node',
-      `--format=${format}`,
-      `--outfile=out/${file}`,
-      '--log-level=warning',
-      ...how
-    ]
-    if (format === 'esm') options.push(`--banner:js=${banner}`)
-    expect(await run(bin('esbuild'), [`bundle-${file}`, ...options])).toBe('')
-    const empty = mkdtempSync(join(tmpdir(), 'tokenstore-bundle-'))
-    try {
-      copyFileSync(join(dir, 'out', file), join(empty, file))
-      expect(await run(process.execPath, [file], empty)).toBe(used)
-    } finally {
-      rmSync(empty, { recursive: true, force: true })
+      )
+      // ioredis is CommonJS and asks for modules of Node, which a bundle that
+      // is an ES module must be given a way to.
+      const banner =
+        "import { createRequire } from 'node:module';" +
+        'const require = createRequire(import.meta.url);'
+      const options = [
+        '--bundle',
+        '--platform=node',
+        `--format=${format}`,
+        `--outfile=out/${file}`,
+        '--log-level=warning',
+        ...how
+      ]
+      if (format === 'esm') options.push(`--banner:js=${banner}`)
+      expect(await run(bin('esbuild'), [`bundle-${file}`, ...options])).toBe('')
+      const empty = mkdtempSync(join(tmpdir(), 'tokenstore-bundle-'))
+      try {
+        copyFileSync(join(dir, 'out', file), join(empty, file))
+        expect(await run(process.execPath, [file], empty)).toBe(used)
+      } finally {
+        rmSync(empty, { recursive: true, force: true })
+      }
     }
-  })
+  )
 })
 
 test('publint finds nothing', async () => {
   expect(await run(bin('publint'), [tarball, '--strict'])).toContain('All good')
 })
 
-// No profile, so that what resolves types the old way ("node10", by `main` and `types`) is looked at as well; the
-// subpath lua/* is a pattern, which attw leaves out by itself.
+// No profile, so that what resolves types the old way ("node10", by `main` and
+// `types`) is looked at as well; the subpath lua/* is a pattern, which attw
+// leaves out by itself.
 test('attw finds nothing', async () => {
   expect(await run(bin('attw'), [tarball])).toContain('No problems found')
 })
@@ -303,7 +394,8 @@ describe('types', () => {
   const named = "import { Tokenstore, api } from 'tokenstore'"
   const byDefault = "import Tokenstore, { api } from 'tokenstore'"
   const required = "import Tokenstore = require('tokenstore')\nconst { api } = Tokenstore"
-  // The files of TypeScript and Node are the same for all of these, and parsed once.
+  // The files of TypeScript and Node are the same for all of these, and parsed
+  // once.
   const parsed = new Map<string, ts.SourceFile | undefined>()
 
   /** What the compiler has to say about the program, as each of these files. */
@@ -338,14 +430,20 @@ describe('types', () => {
     }
     const files = Object.keys(programs).map((file) => join(dir, file))
     const program = ts.createProgram(files, all, host)
-    // The program and our own declarations; those of TypeScript, Node and ioredis are not ours to check.
-    const ours = program.getSourceFiles().filter(({ fileName }) => files.includes(fileName) || isOurs(fileName))
+    // The program and our own declarations; those of TypeScript, Node and
+    // ioredis are not ours to check.
+    const ours = program
+      .getSourceFiles()
+      .filter(({ fileName }) => files.includes(fileName) || isOurs(fileName))
     expect(ours.length).toBeGreaterThan(files.length + 5)
     return ts.formatDiagnostics(
       [
         ...program.getOptionsDiagnostics(),
         ...program.getGlobalDiagnostics(),
-        ...ours.flatMap((file) => [...program.getSyntacticDiagnostics(file), ...program.getSemanticDiagnostics(file)])
+        ...ours.flatMap((file) => [
+          ...program.getSyntacticDiagnostics(file),
+          ...program.getSemanticDiagnostics(file)
+        ])
       ],
       host
     )
@@ -359,12 +457,18 @@ describe('types', () => {
       'required.cts': required,
       'named.cts': named
     }
-    const options = { module: ts.ModuleKind.Node20, moduleResolution: ts.ModuleResolutionKind.Node16 }
+    const options = {
+      module: ts.ModuleKind.Node20,
+      moduleResolution: ts.ModuleResolutionKind.Node16
+    }
     expect(compile(programs, options)).toBe('')
   })
 
   test('are right for a bundler', () => {
-    const options = { module: ts.ModuleKind.ESNext, moduleResolution: ts.ModuleResolutionKind.Bundler }
+    const options = {
+      module: ts.ModuleKind.ESNext,
+      moduleResolution: ts.ModuleResolutionKind.Bundler
+    }
     expect(compile({ 'bundler.ts': byDefault }, options)).toBe('')
   })
 

@@ -1,8 +1,16 @@
 import { Tokenstore, TokenstoreError } from '../../src/main'
 import { partitioned, slotOf } from '../../src/layout'
-import { readmeBlock } from '../interop/programs'
+import { block } from '../pages/page'
 import { client, closeAfterAll, freshPrefix, store, until } from '../support'
-import { clusterAudit, clusterClient, clusterKeyspace, errorsAnswered, refused, report, useCluster } from './support'
+import {
+  clusterAudit,
+  clusterClient,
+  clusterKeyspace,
+  errorsAnswered,
+  refused,
+  report,
+  useCluster
+} from './support'
 
 closeAfterAll()
 const { cluster } = useCluster()
@@ -25,9 +33,13 @@ test('10,000 owners spread evenly over the masters, and each call finds its mast
   expect(await Promise.all(added.map(({ key }) => tokens.getKey(key)))).toEqual(added)
   const some = added.filter((_, i) => i % 10 === 0)
   expect(await Promise.all(some.map(({ id }) => tokens.get(id)))).toEqual(some)
-  expect(await Promise.all(some.map(({ owner_id }) => tokens.list(owner_id)))).toEqual(some.map((token) => [token]))
+  expect(await Promise.all(some.map(({ owner_id }) => tokens.list(owner_id)))).toEqual(
+    some.map((token) => [token])
+  )
   const hashes = await Promise.all(some.map(({ id }) => tokens.makeHash({ id })))
-  expect(await Promise.all(hashes.map((hash) => tokens.takeHash(hash)))).toEqual(some.map(({ id }) => ({ id })))
+  expect(await Promise.all(hashes.map((hash) => tokens.takeHash(hash)))).toEqual(
+    some.map(({ id }) => ({ id }))
+  )
   expect(await Promise.all(some.map(({ id }) => tokens.del(id)))).toEqual(some.map(() => true))
   expect(await tokens.reset()).toBe(9000)
 })
@@ -37,10 +49,19 @@ test('every method, on names that only its argument leads to', async () => {
   const tokens = store({ redis: clusterClient(cluster()), prefix })
   for (let i = 0; i < 40; i++) {
     const owner_id = `${prefix} owner ${i}`
-    const token = await tokens.add({ owner_id, attrs: { n: 1 }, ttl: 1000, idle: 100 })
+    const token = await tokens.add({
+      owner_id,
+      attrs: { n: 1 },
+      ttl: 1000,
+      idle: 100
+    })
     expect(await tokens.getKey(token.key)).toMatchObject({ id: token.id })
-    expect(await tokens.set(token.id, { n: 2 })).toMatchObject({ attrs: { n: 2 } })
-    expect(await tokens.update(token.id, ({ n }) => ({ n: Number(n) + 1 }))).toMatchObject({ attrs: { n: 3 } })
+    expect(await tokens.set(token.id, { n: 2 })).toMatchObject({
+      attrs: { n: 2 }
+    })
+    expect(await tokens.update(token.id, ({ n }) => ({ n: Number(n) + 1 }))).toMatchObject({
+      attrs: { n: 3 }
+    })
     const rotated = (await tokens.rotate(token.id, { grace: 100 }))!
     expect((await tokens.getKey(token.key))?.key).toBe(token.key)
     expect((await tokens.getKey(rotated.key))?.id).toBe(token.id)
@@ -58,12 +79,16 @@ test('every method, on names that only its argument leads to', async () => {
     expect(await tokens.delHash(second)).toBe(true)
   }
   const left = Object.keys(await clusterKeyspace(cluster(), prefix))
-  expect(left.filter((name) => !name.includes(':latest:'))).toEqual([])
+  const families = left.map((name) => /\}:(\w+):/.exec(name)![1])
+  // The old keys until their grace is over, and the names of what was replaced.
+  expect(families.sort()).toEqual([...Array(40).fill('key'), ...Array(40).fill('latest')])
 })
 
 /** How often the masters were asked to run a script. */
 async function scriptsRun(): Promise<number> {
-  const infos = await Promise.all((await cluster().masters()).map(({ redis }) => redis.info('commandstats')))
+  const infos = await Promise.all(
+    (await cluster().masters()).map(({ redis }) => redis.info('commandstats'))
+  )
   const counts = infos.flatMap((info) => [...info.matchAll(/cmdstat_eval(?:sha)?:calls=(\d+)/g)])
   return counts.reduce((sum, [, n]) => sum + Number(n), 0)
 }
@@ -73,14 +98,25 @@ test('texts that no key, id or hash can be are unknown, without a call', async (
   await tokens.count('ann')
   const before = await scriptsRun()
   // __9 is a tag beyond the last.
-  for (const text of ['a', '{}', 'é'.repeat(24), '__9'.repeat(8), '\ud800'.repeat(24), '*'.repeat(24)]) {
+  for (const text of [
+    'a',
+    '{}',
+    'é'.repeat(24),
+    '__9'.repeat(8),
+    '\ud800'.repeat(24),
+    '*'.repeat(24)
+  ]) {
     expect(await tokens.getKey(text)).toBeNull()
     expect(await tokens.delKey(text)).toBe(false)
     expect(await tokens.getHash(text)).toBeNull()
     expect(await tokens.takeHash(text)).toBeNull()
     expect(await tokens.delHash(text)).toBe(false)
   }
-  for (const id of ['a', '0190a0b0-0000-7000-8000-00000000ffff', '0190a0b0-0000-7000-8000-000000004000']) {
+  for (const id of [
+    'a',
+    '0190a0b0-0000-7000-8000-00000000ffff',
+    '0190a0b0-0000-7000-8000-000000004000'
+  ]) {
     expect(await tokens.get(id)).toBeNull()
     expect(await tokens.set(id, {})).toBeNull()
     expect(await tokens.del(id)).toBe(false)
@@ -91,19 +127,27 @@ test('texts that no key, id or hash can be are unknown, without a call', async (
 
 test('everything works for a user with few rights, in the ways in which a cluster is asked', async () => {
   const prefix = freshPrefix()
-  const [line] = readmeBlock('acl').split('\n')
+  const [line] = block('acl').split('\n')
   const rules = line!.replaceAll('token', prefix).split(' ').slice(3)
   for (const { redis } of cluster().nodes) {
     await redis.acl('SETUSER', 'app', 'reset', ...rules, '+cluster|slots', '+cluster|info', '+wait')
   }
   const redisOptions = { username: 'app', password: 'a-long-password' }
   for (const options of [{}, { scaleReads: 'slave' as const }, { enableAutoPipelining: true }]) {
-    const tokens = store({ redis: clusterClient(cluster(), { redisOptions, ...options }), prefix, replicas: 1 })
+    const tokens = store({
+      redis: clusterClient(cluster(), { redisOptions, ...options }),
+      prefix,
+      replicas: 1
+    })
     const owners = Array.from({ length: 20 }, (_, i) => `user-${i}`)
     const added = await Promise.all(owners.map((owner_id) => tokens.add({ owner_id })))
     expect(await Promise.all(added.map(({ key }) => tokens.getKey(key)))).toEqual(added)
-    expect(await Promise.all(owners.map((owner_id) => tokens.list(owner_id)))).toEqual(added.map((token) => [token]))
-    expect(await Promise.all(added.slice(10).map(({ id }) => tokens.del(id)))).toEqual(Array(10).fill(true))
+    expect(await Promise.all(owners.map((owner_id) => tokens.list(owner_id)))).toEqual(
+      added.map((token) => [token])
+    )
+    expect(await Promise.all(added.slice(10).map(({ id }) => tokens.del(id)))).toEqual(
+      Array(10).fill(true)
+    )
     expect(await tokens.takeHash(await tokens.makeHash('a'))).toBe('a')
     expect(await tokens.reset()).toBe(10)
   }
@@ -119,8 +163,11 @@ test('a slot that nobody is known to serve is an error of ours', async () => {
     const call = tokens.count('bob')
     for (const replicas of [0, 1]) {
       Reflect.deleteProperty(redis.slots, slot)
-      // ioredis asks another node, or throws; a confirmed write waits until the masters are asked anew.
-      const outcome: unknown = await tokens.delOwner('ann', { replicas }).catch((error: unknown) => error)
+      // ioredis asks another node, or throws; a confirmed write waits until the
+      // masters are asked anew.
+      const outcome: unknown = await tokens
+        .delOwner('ann', { replicas })
+        .catch((error: unknown) => error)
       if (outcome !== 0) expect(outcome).toMatchObject({ code: 'TSUNAVAILABLE' })
       await until(() =>
         tokens.delOwner('ann', { replicas }).then(
@@ -150,9 +197,13 @@ test("a forced key or id with another owner's tag is refused and nothing is writ
     { key: bob.key, id: ann.id },
     { key: '*'.repeat(24) }
   ]) {
-    const error: unknown = await tokens.add({ owner_id: 'ann', ...forced }).catch((error: unknown) => error)
+    const error: unknown = await tokens
+      .add({ owner_id: 'ann', ...forced })
+      .catch((error: unknown) => error)
     expect(error).toBeInstanceOf(TypeError)
-    expect((error as Error).message).toMatch(/^(key|id) must be one once issued to this owner: it carries another tag$/)
+    expect((error as Error).message).toMatch(
+      /^(key|id) must be one once issued to this owner: it carries another tag$/
+    )
   }
   expect(await clusterKeyspace(cluster(), prefix)).toEqual(before)
 
@@ -171,7 +222,12 @@ test('reset visits every master, as the first call of a store too, and leaves th
     await Promise.all([tokens, ...neighbours].map((store) => store.add({ owner_id: `user-${i}` })))
     if (i % 3 === 0) await tokens.makeHash(i, { replaces: `user-${i}` })
   }
-  const strays = [`${prefix}:{AAA}:other:x`, `${prefix}:{...}:key:x`, `${prefix}:key:x`, `${prefix}:{AAA}key:x`]
+  const strays = [
+    `${prefix}:{AAA}:other:x`,
+    `${prefix}:{...}:key:x`,
+    `${prefix}:key:x`,
+    `${prefix}:{AAA}key:x`
+  ]
   const redis = clusterClient(cluster())
   for (const stray of strays) await redis.set(stray, 'x')
 
@@ -195,7 +251,9 @@ test('with a hash tag in the prefix everything is in one slot', async () => {
   for (let i = 0; i < 30; i++) await tokens.add({ owner_id: `user-${i}` })
   // Any key of the right length is fine, as on one server.
   await tokens.add({ owner_id: 'ann', key })
-  const holders = await Promise.all((await cluster().masters()).map(({ redis }) => redis.keys(`${prefix}:*`)))
+  const holders = await Promise.all(
+    (await cluster().masters()).map(({ redis }) => redis.keys(`${prefix}:*`))
+  )
   expect(holders.map((names) => names.length).sort((a, b) => a - b)).toEqual([0, 0, 3 * 31])
   expect(await clusterAudit(cluster(), prefix)).toEqual([])
   expect(await tokens.getKey(key)).toMatchObject({ owner_id: 'ann' })
@@ -204,18 +262,30 @@ test('with a hash tag in the prefix everything is in one slot', async () => {
 
 test('prefixes that do not fit are refused at once', () => {
   const redis = clusterClient(cluster())
-  expect(() => Tokenstore({ redis, partitioned: false })).toThrow('prefix must be one with a hash tag')
+  expect(() => Tokenstore({ redis, partitioned: false })).toThrow(
+    'prefix must be one with a hash tag'
+  )
   expect(() => Tokenstore({ redis, prefix: '{}token' })).toThrow('prefix must be free of braces')
-  expect(() => Tokenstore({ redis, prefix: '{token}', partitioned: true })).toThrow('prefix must be free of braces')
+  expect(() => Tokenstore({ redis, prefix: '{token}', partitioned: true })).toThrow(
+    'prefix must be free of braces'
+  )
   expect(() => Tokenstore({ redis, hashSize: 3 })).toThrow('hashSize must be at least 4')
 })
 
 test('a keyPrefix of the client counts as part of the prefix', async () => {
   const keyPrefix = freshPrefix()
-  const spread = store({ redis: clusterClient(cluster(), { keyPrefix: `${keyPrefix}:` }), prefix: 'token' })
-  const tagged = store({ redis: clusterClient(cluster(), { keyPrefix: `{${keyPrefix}}:` }), prefix: 'token' })
+  const spread = store({
+    redis: clusterClient(cluster(), { keyPrefix: `${keyPrefix}:` }),
+    prefix: 'token'
+  })
+  const tagged = store({
+    redis: clusterClient(cluster(), { keyPrefix: `{${keyPrefix}}:` }),
+    prefix: 'token'
+  })
   for (const tokens of [spread, tagged]) {
-    const added = await Promise.all(Array.from({ length: 30 }, (_, i) => tokens.add({ owner_id: `user-${i}` })))
+    const added = await Promise.all(
+      Array.from({ length: 30 }, (_, i) => tokens.add({ owner_id: `user-${i}` }))
+    )
     expect(await Promise.all(added.map(({ key }) => tokens.getKey(key)))).toEqual(added)
     const [token] = added
     expect(await tokens.del(token!.id, { replicas: 1 })).toBe(true)
@@ -223,7 +293,9 @@ test('a keyPrefix of the client counts as part of the prefix', async () => {
   expect(await clusterAudit(cluster(), `${keyPrefix}:token`)).toEqual([])
   expect(await clusterAudit(cluster(), `{${keyPrefix}}:token`)).toEqual([])
   expect(Object.keys(await clusterKeyspace(cluster(), `${keyPrefix}:token:{`))).toHaveLength(3 * 29)
-  expect(Object.keys(await clusterKeyspace(cluster(), `{${keyPrefix}}:token:`))).toHaveLength(3 * 29)
+  expect(Object.keys(await clusterKeyspace(cluster(), `{${keyPrefix}}:token:`))).toHaveLength(
+    3 * 29
+  )
   expect(await spread.reset()).toBe(29)
   expect(await tagged.reset()).toBe(29)
   expect(await clusterKeyspace(cluster(), keyPrefix)).toEqual({})
@@ -238,7 +310,9 @@ test('scripts that the masters have forgotten are sent again', async () => {
   const before = await errorsAnswered(masters, 'NOSCRIPT')
   await Promise.all(owners.map((owner_id) => tokens.add({ owner_id })))
   expect(await errorsAnswered(masters, 'NOSCRIPT')).toBeGreaterThanOrEqual(before + 3)
-  expect(await Promise.all(owners.map((owner_id) => tokens.count(owner_id)))).toEqual(owners.map(() => 2))
+  expect(await Promise.all(owners.map((owner_id) => tokens.count(owner_id)))).toEqual(
+    owners.map(() => 2)
+  )
 })
 
 test('errors of a cluster say what Redis said, and are of our kinds', async () => {
@@ -258,7 +332,9 @@ test('a store on one server with partitioned: true has the very names that a clu
   const prefix = freshPrefix()
   const single = store({ partitioned: true, prefix })
   const spread = store({ redis: clusterClient(cluster()), prefix })
-  const added = await Promise.all(Array.from({ length: 50 }, (_, i) => single.add({ owner_id: `user-${i}` })))
+  const added = await Promise.all(
+    Array.from({ length: 50 }, (_, i) => single.add({ owner_id: `user-${i}` }))
+  )
   for (const token of added) await spread.add(token)
   const names = (await client().keys(`${prefix}:*`)).sort()
   expect(Object.keys(await clusterKeyspace(cluster(), prefix)).sort()).toEqual(names)

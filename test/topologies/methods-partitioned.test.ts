@@ -1,5 +1,5 @@
 import { partitioned } from '../../src/layout'
-import { topology } from '../methods/helper'
+import { topology } from '../methods/support'
 import { theMethods } from './methods'
 
 topology.config = { partitioned: true }

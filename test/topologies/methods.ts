@@ -2,16 +2,18 @@ import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Redis } from 'ioredis'
 import { partitioned } from '../../src/layout'
-import { topology } from '../methods/helper'
+import { topology } from '../methods/support'
 import { tagPrefixes } from '../support'
-import { clusterClient, clusterKeyspace, useCluster } from './support'
+import { clusterClient, clusterNames, useCluster } from './support'
 
 const folder = join(__dirname, '..', 'methods')
 
 /**
- * Declares every test of the methods once more, on what `topology` has become. Three of them are not about the cluster
- * then: makeHash's "gives up" returns at once, since a hash of one character is too short, the callbacks of a process
- * of its own go to the one server, and reset's neighbours have prefixes without a hash tag, so they are partitioned.
+ * Declares every test of the methods once more, on what `topology` has become.
+ * Three of them are not about the cluster then: makeHash's "gives up" returns
+ * at once, since a hash of one character is too short, the callbacks of a
+ * process of its own go to the one server, and reset's neighbours have prefixes
+ * without a hash tag, so they are partitioned.
  */
 export function theMethods(): void {
   for (const file of readdirSync(folder).filter((file) => file.endsWith('.test.ts'))) {
@@ -27,13 +29,7 @@ export function onACluster({ spread }: { spread: boolean }): void {
     topology.config = { ...topology.config, redis }
     topology.redis = () => redis as unknown as Redis
     topology.keyPrefixed = (keyPrefix) => clusterClient(cluster(), { keyPrefix })
-    topology.names = async (prefix) =>
-      Object.fromEntries(
-        Object.entries(await clusterKeyspace(cluster(), prefix)).map(([name, { type, value, ttl }]) => [
-          name,
-          { type, value, expires: ttl !== null }
-        ])
-      )
+    topology.names = (prefix) => clusterNames(cluster(), prefix)
   })
   if (spread) topology.layout = partitioned
   else tagPrefixes()

@@ -14,7 +14,10 @@ interface Link {
   cut(): void
 }
 
-/** The way from a master to its replica, on which everything is under way for some ms, and lost when it is cut. */
+/**
+ * The way from a master to its replica, on which everything is under way for
+ * some ms, and lost when it is cut.
+ */
 async function link(to: number, lag: number): Promise<Link> {
   const sockets = new Set<Socket>()
   let whole = true
@@ -42,15 +45,21 @@ interface Group {
   master: Node
   replicas: Node[]
   links: Link[]
-  /** For how many ms at least what the master does is under way to the replicas. */
+  /**
+   * For how many ms at least what the master does is under way to the replicas.
+   */
   lag: number
 }
 
-/** A master and two replicas, at least so many ms away, and one of them further. */
+/**
+ * A master and two replicas, at least so many ms away, and one of them further.
+ */
 async function group(rng: () => number, lag = 3): Promise<Group> {
   const master = await startMaster()
   const replicas = await Promise.all([startMaster(), startMaster()])
-  const links = await Promise.all(replicas.map((_, i) => link(master.port, lag + rng() * (i === 0 ? 5 : 15))))
+  const links = await Promise.all(
+    replicas.map((_, i) => link(master.port, lag + rng() * (i === 0 ? 5 : 15)))
+  )
   await Promise.all(replicas.map(({ redis }, i) => redis.replicaof('127.0.0.1', links[i]!.port)))
   const synced = async ({ redis }: Node): Promise<boolean> =>
     (await redis.info('replication')).includes('link_status:up')
@@ -79,11 +88,21 @@ async function workUntilKilled(
   replicas: number,
   after: number
 ): Promise<Answered> {
-  const answered: Answered = { revoked: [], taken: [], issued: [], unconfirmed: 0 }
+  const answered: Answered = {
+    revoked: [],
+    taken: [],
+    issued: [],
+    unconfirmed: 0
+  }
   let running = true
   const caller = async (n: number): Promise<void> => {
     // A store each, so that each has its own WAIT.
-    const tokens = Tokenstore({ redis: master.url, prefix, replicas, timeout: 1000 })
+    const tokens = Tokenstore({
+      redis: master.url,
+      prefix,
+      replicas,
+      timeout: 1000
+    })
     const owner_id = `user-${n}`
     const turn = async (i: number): Promise<void> => {
       const a = await tokens.add({ owner_id })
@@ -126,18 +145,26 @@ async function workUntilKilled(
   return answered
 }
 
-/** Makes the replica that has most of it the master, as Sentinel and Redis Cluster do. */
+/**
+ * Makes the replica that has most of it the master, as Sentinel and Redis
+ * Cluster do.
+ */
 async function promote({ replicas, links }: Group): Promise<Node> {
   for (const { cut } of links) cut()
   const offsets = await Promise.all(
-    replicas.map(async ({ redis }) => Number(/slave_repl_offset:(\d+)/.exec(await redis.info('replication'))![1]))
+    replicas.map(async ({ redis }) =>
+      Number(/slave_repl_offset:(\d+)/.exec(await redis.info('replication'))![1])
+    )
   )
   const best = replicas[offsets.indexOf(Math.max(...offsets))]!
   await best.redis.replicaof('NO', 'ONE')
   return best
 }
 
-/** Kills a master at a random moment and counts what came back, and what was lost, on its successor. */
+/**
+ * Kills a master at a random moment and counts what came back, and what was
+ * lost, on its successor.
+ */
 async function round(servers: Group, rng: () => number, replicas: number) {
   const prefix = freshPrefix()
   const answered = await workUntilKilled(servers, prefix, replicas, 10 + Math.floor(rng() * 60))
@@ -151,9 +178,17 @@ async function round(servers: Group, rng: () => number, replicas: number) {
       revoked: answered.revoked.length,
       alive: count(await Promise.all(answered.revoked.map(alive))),
       taken: answered.taken.length,
-      takenAgain: count(await Promise.all(answered.taken.map(async (hash) => (await tokens.takeHash(hash)) !== null))),
+      takenAgain: count(
+        await Promise.all(
+          answered.taken.map(async (hash) => (await tokens.takeHash(hash)) !== null)
+        )
+      ),
       issued: answered.issued.length,
-      lost: count(await Promise.all(answered.issued.map(async ({ key }) => (await tokens.getKey(key)) === null))),
+      lost: count(
+        await Promise.all(
+          answered.issued.map(async ({ key }) => (await tokens.getKey(key)) === null)
+        )
+      ),
       unconfirmed: answered.unconfirmed,
       faults: await audit(best.redis, prefix)
     }
@@ -162,12 +197,31 @@ async function round(servers: Group, rng: () => number, replicas: number) {
   }
 }
 
-type Sums = Omit<Awaited<ReturnType<typeof round>>, 'faults'> & { kills: number }
+type Sums = Omit<Awaited<ReturnType<typeof round>>, 'faults'> & {
+  kills: number
+}
 
-/** Rounds for so many seconds, and 20 at least; the servers of the next one start while one runs. */
-async function rounds(seconds: number, seed: number, replicas: number, lag?: number): Promise<Sums> {
+/**
+ * Rounds for so many seconds, and 20 at least; the servers of the next one
+ * start while one runs.
+ */
+async function rounds(
+  seconds: number,
+  seed: number,
+  replicas: number,
+  lag?: number
+): Promise<Sums> {
   const rng = random(seed)
-  const sums: Sums = { kills: 0, revoked: 0, alive: 0, taken: 0, takenAgain: 0, issued: 0, lost: 0, unconfirmed: 0 }
+  const sums: Sums = {
+    kills: 0,
+    revoked: 0,
+    alive: 0,
+    taken: 0,
+    takenAgain: 0,
+    issued: 0,
+    lost: 0,
+    unconfirmed: 0
+  }
   let next = group(rng, lag)
   for (const end = Date.now() + seconds * 1000; Date.now() < end || sums.kills < 20;) {
     const servers = await next
@@ -197,7 +251,8 @@ test(
 )
 
 test('without that, revocations come back', async () => {
-  // Further away than a token lives here, so that whatever is alive somewhere on the way is revoked on the master.
+  // Further away than a token lives here, so that whatever is alive somewhere
+  // on the way is revoked on the master.
   const sums = await rounds(5, 2, 0, 60)
   report('kills, replicas: 0', { ...sums })
   expect(sums.alive).toBeGreaterThan(0)
@@ -225,8 +280,18 @@ describe('a write that too few replicas confirm', () => {
   test('is done, and says so, while a replica hangs', async () => {
     const { master } = servers!
     const prefix = freshPrefix()
-    const tokens = Tokenstore({ redis: master.url, prefix, replicas: 2, timeout: 10_000 })
-    const hasty = Tokenstore({ redis: master.url, prefix, replicas: 2, timeout: 700 })
+    const tokens = Tokenstore({
+      redis: master.url,
+      prefix,
+      replicas: 2,
+      timeout: 10_000
+    })
+    const hasty = Tokenstore({
+      redis: master.url,
+      prefix,
+      replicas: 2,
+      timeout: 700
+    })
     const looking = Tokenstore({ redis: master.url, prefix, timeout: 10_000 })
     const token = await tokens.add({ owner_id: 'ann', attrs: { n: 1 } })
     const [b, c, d] = [
@@ -255,7 +320,9 @@ describe('a write that too few replicas confirm', () => {
       // Fewer are enough for whoever says so.
       expect(await tokens.del(id, { replicas: 1 })).toBe(true)
     })
-    expect(await tokens.add({ owner_id: 'ann' })).toMatchObject({ owner_id: 'ann' })
+    expect(await tokens.add({ owner_id: 'ann' })).toMatchObject({
+      owner_id: 'ann'
+    })
     expect(await audit(master.redis, prefix)).toEqual([])
     await Promise.all([tokens.quit(), hasty.quit(), looking.quit()])
   })
@@ -264,7 +331,9 @@ describe('a write that too few replicas confirm', () => {
     const lone = await startNode()
     const hasty = Tokenstore({ redis: lone.url, replicas: 1, timeout: 500 })
     const looking = Tokenstore({ redis: lone.url, timeout: 10_000 })
-    await refused('add: done, but confirmed by 0 of 1 replicas', () => hasty.add({ owner_id: 'ann', key, id }))
+    await refused('add: done, but confirmed by 0 of 1 replicas', () =>
+      hasty.add({ owner_id: 'ann', key, id })
+    )
     expect(await looking.count('ann')).toBe(1)
     await Promise.all([hasty.quit(), looking.quit()])
     await lone.stop()

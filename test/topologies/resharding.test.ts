@@ -3,7 +3,15 @@ import { partitioned } from '../../src/layout'
 import type { Tokenstore } from '../../src/main'
 import type { Token } from '../../src/types'
 import { closeAfterAll, freshPrefix, store } from '../support'
-import { clusterAudit, clusterClient, clusterKeyspace, errorsAnswered, load, report, useCluster } from './support'
+import {
+  clusterAudit,
+  clusterClient,
+  clusterKeyspace,
+  errorsAnswered,
+  load,
+  report,
+  useCluster
+} from './support'
 
 jest.setTimeout(180_000)
 closeAfterAll()
@@ -15,8 +23,8 @@ const OWNERS = 4
 type Kept = Map<string, Token & { n: number }>
 
 /**
- * Fifty callers, each with tokens of its own among the owners whose slots move, so that each knows what every answer
- * has to be: its tokens as it left them.
+ * Fifty callers, each with tokens of its own among the owners whose slots move,
+ * so that each knows what every answer has to be: its tokens as it left them.
  */
 function work(tokens: Tokenstore, owners: string[], replicas: number) {
   const own = Array.from({ length: CALLERS }, (): Kept => new Map())
@@ -28,21 +36,31 @@ function work(tokens: Tokenstore, owners: string[], replicas: number) {
     const what = Math.floor(rng() * 10)
     if (!one || (what === 0 && kept.size < 12)) {
       const owner_id = owners[Math.floor(rng() * owners.length)]!
-      const token = await tokens.add({ owner_id, attrs: { n: 0, caller }, replicas })
+      const token = await tokens.add({
+        owner_id,
+        attrs: { n: 0, caller },
+        replicas
+      })
       if (kept.has(token.id)) throw new Error('an id was issued twice')
       kept.set(token.id, { ...token, n: 0 })
     } else if (what <= 3) {
       const token = await tokens.getKey(one.key)
-      if (token?.id !== one.id || token.attrs.n !== one.n) throw new Error(`getKey: ${JSON.stringify(token)}`)
+      if (token?.id !== one.id || token.attrs.n !== one.n)
+        throw new Error(`getKey: ${JSON.stringify(token)}`)
     } else if (what === 4) {
       const token = await tokens.set(one.id, { n: one.n + 1, caller }, { replicas })
-      if (token?.attrs.n !== ++one.n || token.key !== one.key) throw new Error(`set: ${JSON.stringify(token)}`)
+      if (token?.attrs.n !== ++one.n || token.key !== one.key)
+        throw new Error(`set: ${JSON.stringify(token)}`)
     } else if (what === 5) {
-      const token = await tokens.update(one.id, (attrs) => ({ ...attrs, n: Number(attrs.n) + 1 }))
+      const token = await tokens.update(one.id, (attrs) => ({
+        ...attrs,
+        n: Number(attrs.n) + 1
+      }))
       if (token?.attrs.n !== ++one.n) throw new Error(`update: ${JSON.stringify(token)}`)
     } else if (what === 6) {
       const token = await tokens.rotate(one.id, { replicas })
-      if (token?.attrs.n !== one.n || token.key === one.key) throw new Error(`rotate: ${JSON.stringify(token)}`)
+      if (token?.attrs.n !== one.n || token.key === one.key)
+        throw new Error(`rotate: ${JSON.stringify(token)}`)
       one.key = token.key
     } else if (what === 7 && kept.size > 8) {
       kept.delete(one.id)
@@ -59,8 +77,10 @@ function work(tokens: Tokenstore, owners: string[], replicas: number) {
       const made = hashes[caller]!.pop()
       if (made) {
         const [hash, was] = made
-        if ((await tokens.takeHash(hash, { replicas })) !== was) throw new Error('takeHash: another value')
-        if ((await tokens.takeHash(hash, { replicas })) !== null) throw new Error('takeHash: taken twice')
+        if ((await tokens.takeHash(hash, { replicas })) !== was)
+          throw new Error('takeHash: another value')
+        if ((await tokens.takeHash(hash, { replicas })) !== null)
+          throw new Error('takeHash: taken twice')
       } else {
         const replaces = owners[Math.floor(rng() * owners.length)]! + caller
         const kept = ++value
@@ -90,8 +110,13 @@ test.each<[name: string, prefix: () => string, replicas: number, longest: number
 ])('50 callers notice nothing of slots that move, name by name and back: %s', async (...args) => {
   const [name, makePrefix, replicas, longest] = args
   const prefix = makePrefix()
-  // What took too long is told by its time: a call that failed would leave its caller with other tokens than it knows of.
-  const tokens = store({ redis: clusterClient(cluster()), prefix, timeout: 30_000 })
+  // What took too long is told by its time: a call that failed would leave
+  // its caller with other tokens than it knows of.
+  const tokens = store({
+    redis: clusterClient(cluster()),
+    prefix,
+    timeout: 30_000
+  })
   const bySlot = await ownersBySlot(prefix)
   const owners = [...bySlot.values()].flat()
   const { running, own } = work(tokens, owners, replicas)
@@ -108,7 +133,8 @@ test.each<[name: string, prefix: () => string, replicas: number, longest: number
       for (const slot of bySlot.keys()) {
         const from = await cluster().ownerOf(slot)
         const to = masters[(masters.indexOf(from) + 1 + (moves % 2)) % 3]!
-        // A few names at a time, so that callers meet owners of whom a part has moved.
+        // A few names at a time, so that callers meet owners of whom a part
+        // has moved.
         const ms = await cluster().moveSlot(slot, to, { batch: 12, pause: 4 })
         namesMoved += Number(await to.redis.cluster('COUNTKEYSINSLOT', slot))
         longestMove = Math.max(longestMove, ms)
@@ -137,7 +163,12 @@ test.each<[name: string, prefix: () => string, replicas: number, longest: number
 
   const kept = own.flatMap((tokens) => [...tokens.values()])
   for (const { key, id, owner_id, attrs, n } of kept) {
-    expect(await tokens.getKey(key)).toEqual({ key, id, owner_id, attrs: { ...attrs, n } })
+    expect(await tokens.getKey(key)).toEqual({
+      key,
+      id,
+      owner_id,
+      attrs: { ...attrs, n }
+    })
   }
   for (const owner_id of owners) {
     const expected = kept.filter((token) => token.owner_id === owner_id).map(({ id }) => id)

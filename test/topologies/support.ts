@@ -3,11 +3,14 @@ import { Cluster, type ClusterOptions, type Redis } from 'ioredis'
 import type { Node, RedisCluster } from '../../scripts/redis-cluster'
 import { startCluster } from '../../scripts/redis-cluster'
 import { ReplicationError, UnavailableError } from '../../src/main'
-import { audit, auditPartitioned, keyspace, random, until, type Entry } from '../support'
+import { audit, auditPartitioned, keyspace, names, random, until, type Entry } from '../support'
 
 const clients: Cluster[] = []
 
-/** An ioredis client of a cluster, as an app has one; closed after the tests of the file. */
+/**
+ * An ioredis client of a cluster, as an app has one; closed after the tests of
+ * the file.
+ */
 export function clusterClient(cluster: RedisCluster, options: ClusterOptions = {}): Cluster {
   const redis = new Cluster(cluster.startup, options)
   // The attempts that fail while nodes are away are reported to each call.
@@ -29,39 +32,83 @@ export function useCluster(): { cluster(): RedisCluster } {
   return { cluster: () => cluster! }
 }
 
-/** Everything under a prefix on all masters; a name that two of them hold is an error. */
-export async function clusterKeyspace(cluster: RedisCluster, prefix: string): Promise<Record<string, Entry>> {
-  const all: Record<string, Entry> = {}
+/**
+ * What all masters have under a prefix; a name that two of them hold is an
+ * error.
+ */
+async function onMasters<T>(
+  cluster: RedisCluster,
+  prefix: string,
+  read: (redis: Redis, prefix: string) => Promise<Record<string, T>>
+): Promise<Record<string, T>> {
+  const all: Record<string, T> = {}
   for (const { redis, port } of await cluster.masters()) {
-    for (const [name, entry] of Object.entries(await keyspace(redis, prefix))) {
-      if (name in all) throw new Error(`${name} is on the master at port ${port} and on another`)
+    for (const [name, entry] of Object.entries(await read(redis, prefix))) {
+      if (name in all) throw new Error(`${name} is at port ${port} and another`)
       all[name] = entry
     }
   }
   return all
 }
 
-/** What contradicts itself under a prefix, with a hash tag or without, on any of the masters. */
+/** As `keyspace` of one server. */
+export const clusterKeyspace = (
+  cluster: RedisCluster,
+  prefix: string
+): Promise<Record<string, Entry>> => onMasters(cluster, prefix, keyspace)
+
+/** As `names` of one server. */
+export const clusterNames = (
+  cluster: RedisCluster,
+  prefix: string
+): Promise<Record<string, unknown>> => onMasters(cluster, prefix, names)
+
+/**
+ * What contradicts itself under a prefix, with a hash tag or without, on any of
+ * the masters.
+ */
 export async function clusterAudit(cluster: RedisCluster, prefix: string): Promise<string[]> {
   const look = prefix.includes('{') ? audit : auditPartitioned
-  const faults = await Promise.all((await cluster.masters()).map(({ redis }: Node) => look(redis, prefix)))
+  const faults = await Promise.all(
+    (await cluster.masters()).map(({ redis }: Node) => look(redis, prefix))
+  )
   return faults.flat()
 }
 
-/** How often an error of this first word was answered, summed over the servers. */
+/**
+ * How often an error of this first word was answered, summed over the servers.
+ */
 export async function errorsAnswered(servers: { redis: Redis }[], code: string): Promise<number> {
   const infos = await Promise.all(servers.map(({ redis }) => redis.info('errorstats')))
-  return infos.reduce((sum, info) => sum + Number(new RegExp(`errorstat_${code}:count=(\\d+)`).exec(info)?.[1] ?? 0), 0)
+  return infos.reduce(
+    (sum, info) => sum + Number(new RegExp(`errorstat_${code}:count=(\\d+)`).exec(info)?.[1] ?? 0),
+    0
+  )
 }
 
 /** What callers under load met. */
 export interface Load {
   calls: number
-  /** Milliseconds of the longest call, but for those during which this process stood still. */
+  /**
+   * Milliseconds of the longest call, but for those during which this process
+   * stood still.
+   */
   longest: number
-  /** `stalled`: this process stood still meanwhile, as it does with its machine, so that time alone may have failed it. */
-  errors: { caller: number; sent: number; at: number; error: Error; stalled: boolean }[]
-  /** When the first call was answered that was sent after this time, by anybody or by one of the callers. */
+  /**
+   * `stalled`: this process stood still meanwhile, as it does with its machine,
+   * so that time alone may have failed it.
+   */
+  errors: {
+    caller: number
+    sent: number
+    at: number
+    error: Error
+    stalled: boolean
+  }[]
+  /**
+   * When the first call was answered that was sent after this time, by anybody
+   * or by one of the callers.
+   */
   answeredAfter(time: number, by?: number): number | undefined
   stop(): Promise<void>
 }
@@ -69,8 +116,13 @@ export interface Load {
 const TICK_MS = 50
 const STALL_MS = 500
 
-/** Callers, each of which makes one call after the other until they are stopped. */
-export function load(callers: number, call: (caller: number, rng: () => number) => Promise<void>): Load {
+/**
+ * Callers, each of which makes one call after the other until they are stopped.
+ */
+export function load(
+  callers: number,
+  call: (caller: number, rng: () => number) => Promise<void>
+): Load {
   const answers: { caller: number; sent: number; answered: number }[] = []
   let running = true
   let ticked = Date.now()
@@ -84,7 +136,8 @@ export function load(callers: number, call: (caller: number, rng: () => number) 
     longest: 0,
     errors: [],
     answeredAfter: (time, by) =>
-      answers.find(({ caller, sent }) => sent >= time && (by === undefined || by === caller))?.answered,
+      answers.find(({ caller, sent }) => sent >= time && (by === undefined || by === caller))
+        ?.answered,
     stop: async () => {
       running = false
       await Promise.all(all)
@@ -98,7 +151,13 @@ export function load(callers: number, call: (caller: number, rng: () => number) 
         await call(caller, rng)
         answers.push({ caller, sent, answered: Date.now() })
       } catch (error) {
-        state.errors.push({ caller, sent, at: Date.now(), error: error as Error, stalled: sent <= wentOn })
+        state.errors.push({
+          caller,
+          sent,
+          at: Date.now(),
+          error: error as Error,
+          stalled: sent <= wentOn
+        })
         await sleep(5)
       }
       state.calls++
@@ -109,15 +168,19 @@ export function load(callers: number, call: (caller: number, rng: () => number) 
   return state
 }
 
-/** Of the errors that callers saw, those that do not say that Redis, or a replica asked for, cannot serve now. */
+/**
+ * Of the errors that callers saw, those that do not say that Redis, or a
+ * replica asked for, cannot serve now.
+ */
 export const untyped = ({ errors }: Load): Error[] =>
   errors
     .map(({ error }) => error)
     .filter((error) => !(error instanceof UnavailableError || error instanceof ReplicationError))
 
 /**
- * Polls until a write that too few replicas confirm, and that may be repeated, is told just this: on a machine that
- * stalls, its time may be over before a replica, or Redis itself, could answer.
+ * Polls until a write that too few replicas confirm, and that may be repeated,
+ * is told just this: on a machine that stalls, its time may be over before a
+ * replica, or Redis itself, could answer.
  */
 export function refused(says: string, write: () => Promise<unknown>): Promise<void> {
   return until(async () => {
@@ -129,7 +192,10 @@ export function refused(says: string, write: () => Promise<unknown>): Promise<vo
   })
 }
 
-/** Numbers for whoever reads the output; asked for by an environment variable, since tests should be silent. */
+/**
+ * Numbers for whoever reads the output; asked for by an environment variable,
+ * since tests should be silent.
+ */
 export function report(title: string, numbers: Record<string, number | string>): void {
   if (process.env.TOPOLOGY_REPORT) process.stderr.write(`${title}: ${JSON.stringify(numbers)}\n`)
 }

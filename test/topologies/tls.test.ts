@@ -1,7 +1,7 @@
 import { Redis } from 'ioredis'
 import { startTls, type TlsServer } from '../../scripts/redis-cluster'
 import { UnavailableError, type Tokenstore } from '../../src/main'
-import { readmeBlock } from '../interop/programs'
+import { block } from '../pages/page'
 import { audit, auditPartitioned, closeAfterAll, freshPrefix, store, until } from '../support'
 
 let server: TlsServer | undefined
@@ -12,7 +12,7 @@ afterAll(async () => server?.stop())
 closeAfterAll()
 
 // What the README gives the user of an application, for one prefix.
-const COMMANDS = / -@all (.*)/.exec(readmeBlock('acl'))![1]!
+const COMMANDS = / -@all (.*)/.exec(block('acl'))![1]!
 
 const password = 'a-long-password'
 
@@ -30,8 +30,24 @@ test.each([{ partitioned: false }, { partitioned: true }])(
     const withUser = url.replace('//', `//app:${password}@`)
     const own = new Redis(withUser, { tls: { ca } })
     const configs = [
-      { redis: { host: 'localhost', port, username: 'app', password, tls: { ca } } },
-      { redis: { host: '127.0.0.1', port, username: 'app', password, tls: { ca } } },
+      {
+        redis: {
+          host: 'localhost',
+          port,
+          username: 'app',
+          password,
+          tls: { ca }
+        }
+      },
+      {
+        redis: {
+          host: '127.0.0.1',
+          port,
+          username: 'app',
+          password,
+          tls: { ca }
+        }
+      },
       { redis: own }
     ]
     for (const { redis } of configs) {
@@ -46,8 +62,12 @@ test.each([{ partitioned: false }, { partitioned: true }])(
       })
       expect(await tokens.getKey(token.key)).toMatchObject({ id: token.id })
       expect(await tokens.get(token.id)).toMatchObject({ id: token.id })
-      expect(await tokens.set(token.id, { n: 2 })).toMatchObject({ attrs: { n: 2 } })
-      expect(await tokens.update(token.id, ({ n }) => ({ n: Number(n) + 1 }))).toMatchObject({ attrs: { n: 3 } })
+      expect(await tokens.set(token.id, { n: 2 })).toMatchObject({
+        attrs: { n: 2 }
+      })
+      expect(await tokens.update(token.id, ({ n }) => ({ n: Number(n) + 1 }))).toMatchObject({
+        attrs: { n: 3 }
+      })
       expect((await tokens.rotate(token.id, { grace: 10 }))?.id).toBe(token.id)
       expect(await tokens.list('ann')).toHaveLength(1)
       expect((await tokens.list('ann', { limit: 1 })).tokens).toHaveLength(1)
@@ -71,16 +91,26 @@ test.each([{ partitioned: false }, { partitioned: true }])(
 
 test('each right of that user is needed', async () => {
   const needed: Record<string, (tokens: Tokenstore) => Promise<unknown>> = {
-    mget: (tokens) => tokens.get('0190a0b0-0000-7000-8000-000000000001'),
+    get: (tokens) => tokens.get('0190a0b0-0000-7000-8000-000000000001'),
+    mget: (tokens) => tokens.getKey('a'.repeat(24)),
+    getdel: (tokens) => tokens.takeHash('ABCDEFGH'),
     scan: (tokens) => tokens.reset(),
     zadd: (tokens) => tokens.add({ owner_id: 'ann' })
   }
   for (const [command, call] of Object.entries(needed)) {
     const prefix = freshPrefix()
     await grant('less', prefix, COMMANDS.replace(` +${command} `, ' '))
-    const redis = { host: 'localhost', port: server!.port, username: 'less', password, tls: { ca: server!.ca } }
+    const redis = {
+      host: 'localhost',
+      port: server!.port,
+      username: 'less',
+      password,
+      tls: { ca: server!.ca }
+    }
     const error: unknown = await call(store({ redis, prefix })).catch((error: unknown) => error)
-    expect(`${command}: ${String(error)}`).toMatch(/NOPERM|user executing the script can't run|ACL failure in script/)
+    expect(`${command}: ${String(error)}`).toMatch(
+      /NOPERM|user executing the script can't run|ACL failure in script/
+    )
   }
 })
 
@@ -89,7 +119,13 @@ test('without the CA, and with a name that is not in the certificate, nothing is
   await grant('app', prefix)
   const { url, port, ca } = server!
   const withUser = url.replace('//', `//app:${password}@`)
-  const elsewhere = { host: '127.0.0.1', port, username: 'app', password, tls: { ca, servername: 'elsewhere' } }
+  const elsewhere = {
+    host: '127.0.0.1',
+    port,
+    username: 'app',
+    password,
+    tls: { ca, servername: 'elsewhere' }
+  }
   for (const [redis, says] of [
     [withUser, 'certificate'],
     [elsewhere, "Host: elsewhere. is not in the cert's altnames"]

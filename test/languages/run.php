@@ -1,7 +1,8 @@
 #!/usr/bin/env php
 <?php
 // Runs test/vectors.json, or the file VECTORS, with phpredis.
-// REDIS_HOST, REDIS_PORT, REDIS_USER and REDISCLI_AUTH say where; PREFIX is what every root begins with.
+// REDIS_HOST, REDIS_PORT, REDIS_USER and REDISCLI_AUTH say where;
+// PREFIX is what every root begins with.
 
 $home = dirname(__DIR__, 2);
 $redis = new Redis();
@@ -10,7 +11,8 @@ if (getenv('REDIS_USER')) {
     $redis->auth([getenv('REDIS_USER'), getenv('REDISCLI_AUTH')]);
 }
 
-// Calls a script by its digest, and by its text when the server does not know it: EVAL runs and loads it.
+// Calls a script by its digest, and by its text when the server does not know it:
+// EVAL runs and loads it.
 // phpredis answers false for nil, throws most errors, and keeps NOSCRIPT and ERR in getLastError().
 function tokenstore(Redis $redis, string $script, string $root, string ...$args): mixed
 {
@@ -22,14 +24,16 @@ function tokenstore(Redis $redis, string $script, string $root, string ...$args)
         $redis->clearLastError();
         $reply = $redis->eval($lua, [$root, ...$args], 1);
     }
-    return $redis->getLastError() === null ? $reply : throw new RedisException($redis->getLastError());
+    $error = $redis->getLastError();
+    return $error === null ? $reply : throw new RedisException($error);
 }
 
 // The rest is about the conversations.
 
 function fill(string $text, array $values): string
 {
-    return preg_replace_callback('/\$\{(\w+)\}/', fn ($match) => (string) $values[$match[1]], $text);
+    $value = fn ($match) => (string) $values[$match[1]];
+    return preg_replace_callback('/\$\{(\w+)\}/', $value, $text);
 }
 
 function matches(mixed $expected, mixed $reply, array &$values, int $now): bool
@@ -56,20 +60,16 @@ function matches(mixed $expected, mixed $reply, array &$values, int $now): bool
         return $reply === $expected;
     }
     if (isset($expected->error)) {
-        return $reply instanceof RedisException && str_starts_with($reply->getMessage(), $expected->error . ' ');
+        return $reply instanceof RedisException
+            && str_starts_with($reply->getMessage(), $expected->error . ' ');
     }
     if (isset($expected->same)) {
         return $reply === $values[$expected->same];
     }
-    if (isset($expected->between)) {
-        [$before, $after] = array_map(fn ($text) => preg_quote(fill($text, $values), '/'), $expected->between);
-        if (!is_string($reply) || !preg_match("/^$before(\\d+)$after$/D", $reply, $found)) {
+    if (isset($expected->time)) {
+        if (!is_int($reply) || abs($reply - $now - $expected->time) > 10000) {
             return false;
         }
-        $reply = (int) $found[1];
-    }
-    if (isset($expected->time) && (!is_int($reply) || abs($reply - $now - $expected->time) > 10000)) {
-        return false;
     }
     if (isset($expected->after) && $reply <= $values[$expected->after]) {
         return false;
@@ -96,7 +96,9 @@ foreach ($vectors->conversations as $number => $conversation) {
             } catch (RedisException $error) {
                 $reply = $error;
             }
-            $got = matches($step->reply, $reply, $values, $now) ? null : [is_object($reply) ? $reply->getMessage() : $reply];
+            if (!matches($step->reply, $reply, $values, $now)) {
+                $got = [is_object($reply) ? $reply->getMessage() : $reply];
+            }
         } elseif (isset($step->redis)) {
             $redis->rawCommand(...array_map(fn ($arg) => fill($arg, $values), $step->redis));
         } elseif (isset($step->wait)) {
@@ -105,7 +107,8 @@ foreach ($vectors->conversations as $number => $conversation) {
             $found = [];
             $cursor = '0';
             do { // raw, since scan() hides errors
-                [$cursor, $page] = $redis->rawCommand('SCAN', $cursor, 'MATCH', "$root:*", 'COUNT', '1000');
+                $rest = ['MATCH', "$root:*", 'COUNT', '1000'];
+                [$cursor, $page] = $redis->rawCommand('SCAN', $cursor, ...$rest);
                 array_push($found, ...$page);
             } while ($cursor !== '0');
             $found = array_values(array_unique($found));
@@ -117,7 +120,8 @@ foreach ($vectors->conversations as $number => $conversation) {
             $got = 'a step of an unknown kind';
         }
         if ($got !== null) {
-            fwrite(STDERR, "$conversation->name: " . json_encode($step) . "\ngot " . json_encode($got) . "\n");
+            [$step, $got] = [json_encode($step), json_encode($got)];
+            fwrite(STDERR, "$conversation->name: $step\ngot $got\n");
             exit(1);
         }
     }

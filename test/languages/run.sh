@@ -1,19 +1,22 @@
 #!/bin/sh
 # Runs test/vectors.json, or the file VECTORS, with redis-cli (7.0 or newer, for --json) and jq.
-# REDIS_HOST, REDIS_PORT, REDIS_USER and REDISCLI_AUTH say where; PREFIX is what every root begins with.
+# REDIS_HOST, REDIS_PORT, REDIS_USER and REDISCLI_AUTH say where;
+# PREFIX is what every root begins with.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 lua=$here/../../lua
 export LC_ALL=C.UTF-8
 
 redis() {
-  redis-cli -h "${REDIS_HOST:-127.0.0.1}" -p "${REDIS_PORT:-6379}" ${REDIS_USER:+--user "$REDIS_USER"} "$@"
+  redis-cli -h "${REDIS_HOST:-127.0.0.1}" -p "${REDIS_PORT:-6379}" \
+    ${REDIS_USER:+--user "$REDIS_USER"} "$@"
 }
 
 # load: the digests that SCRIPT LOAD answers are those of lua/SHA1SUMS.
 load() {
   while read -r sha1 file; do
-    [ "$(redis -x SCRIPT LOAD <"$lua/$file")" = "$sha1" ]
+    [ "$(redis -x SCRIPT LOAD <"$lua/$file")" = "$sha1" ] ||
+      { echo "$file is not that of SHA1SUMS" >&2; exit 1; }
   done <"$lua/SHA1SUMS"
 }
 
@@ -21,7 +24,8 @@ load() {
 tokenstore() {
   script=$1
   shift
-  redis --json EVALSHA "$(awk -v file="$script.lua" '$2 == file { print $1 }' "$lua/SHA1SUMS")" 1 "$root" "$@"
+  sha1=$(awk -v file="$script.lua" '$2 == file { print $1 }' "$lua/SHA1SUMS")
+  redis --json EVALSHA "$sha1" 1 "$root" "$@"
 }
 
 # The rest is about the conversations, which jq turns into calls of these functions.
@@ -46,21 +50,28 @@ refused() {
   case $reply in "error:\"$code "*) ;; *) fail "$* must answer $code, but answers $reply" ;; esac
 }
 
+# same a b: as JSON.
+same() {
+  jq -e -n --argjson a "$1" --argjson b "$2" '$a == $b' >/dev/null 2>&1
+}
+
 # answered reply script argument...: with the reply that must come, as JSON.
 answered() {
   expected=$1 calls=$((calls + 1))
   shift
   reply=$(tokenstore "$@")
-  [ "$reply" = "$expected" ] || jq -e -n --argjson a "$reply" --argjson b "$expected" '$a == $b' >/dev/null 2>&1 ||
+  [ "$reply" = "$expected" ] || same "$reply" "$expected" ||
     fail "$* must answer $expected, but answers $reply"
 }
 
-# matched reply script argument...: the same for a reply in which some elements only have to match, or set a value.
+# matched reply script argument...: the same for a reply in which some elements
+# only have to match, or set a value.
 matched() {
   expected=$1 calls=$((calls + 1))
   shift
   reply=$(tokenstore "$@")
-  set_values=$(jq -n -r --argjson values "$values" --argjson expected "$expected" --argjson reply "$reply" --argjson now "$now" '
+  set_values=$(jq -n -r --argjson values "$values" --argjson now "$now" \
+    --argjson expected "$expected" --argjson reply "$reply" '
     def fill($values): gsub("\\$\\{(?<name>\\w+)\\}"; $values[.name] | tostring);
     def must($so): if $so then . else error("another") end;
     def check($expected; $reply):
@@ -73,13 +84,9 @@ matched() {
         elif $type != "object" then must($reply == $expected)
         elif $expected.same then must($reply == $values[$expected.same])
         else
-          (if $expected.between then
-            ($expected.between | map(fill($values))) as [$before, $after]
-            | ($reply | ltrimstr($before) | rtrimstr($after)) as $number
-            | must($number | test("^[0-9]+$")) | must($reply == $before + $number + $after) | $number | tonumber
-          else $reply end) as $reply
-          | must(($reply | type) == "string" or ($reply | type) == "number")
-          | if $expected.time == null then . else must($reply - $now - $expected.time | fabs < 10000) end
+          must(($reply | type) == "string" or ($reply | type) == "number")
+          | if $expected.time == null then .
+            else must($reply - $now - $expected.time | fabs < 10000) end
           | if $expected.after then must($reply > $values[$expected.after]) else . end
           | if $expected.as then .[$expected.as] = $reply else . end
         end;
@@ -102,6 +109,11 @@ $found"
 
 load
 program=$(jq -r '
+  .values as $values
+  # Values that are known now, since they may hold what JSON has to escape.
+  | def filled:
+      def fill: gsub("\\$\\{(?<name>\\w+)\\}"; $values[.name] // "${\(.name)}");
+      walk(if type == "string" then fill else . end);
   # A text in quotes for the shell, in which ${name} is a variable.
   def quoted: @sh | gsub("\\$\\{(?<name>\\w+)\\}"; "'\''\"${\(.name)}\"'\''");
   def all: map(quoted) | join(" ");
@@ -113,9 +125,11 @@ program=$(jq -r '
           elif .wait then "sleep \(.wait / 1000)"
           elif .names then "names \(.names | all)"
           elif .call == null then error("a step of an unknown kind: \(tojson)")
-          elif (.reply | type) == "object" and .reply.error then "refused \(.reply.error) \(.call) \(.args | all)"
-          elif any(.reply | ..; type == "object") then "matched \(.reply | tojson | @sh) \(.call) \(.args | all)"
-          else "answered \(.reply | tojson | quoted) \(.call) \(.args | all)" end))
+          elif (.reply | type) == "object" and .reply.error then
+            "refused \(.reply.error) \(.call) \(.args | all)"
+          elif any(.reply | ..; type == "object") then
+            "matched \(.reply | tojson | @sh) \(.call) \(.args | all)"
+          else "answered \(.reply | filled | tojson | quoted) \(.call) \(.args | all)" end))
 ' "${VECTORS:-$here/../vectors.json}")
 eval "$program"
 echo "redis-cli: $conversations conversations, $calls calls"

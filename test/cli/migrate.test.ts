@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { promisify } from 'node:util'
 import { Redis } from 'ioredis'
 import uid2 from 'uid2'
 import { v4 as uuidV4 } from 'uuid'
@@ -6,9 +7,11 @@ import { startRedis, type RedisServer } from '../../scripts/redis-server'
 import { migrate } from '../../src/cli/migrate'
 import { migrateLua } from '../../src/cli/migrate-lua'
 import { api } from '../../src/main'
-import { OWNERS } from '../scripts/cases'
+import type { Token } from '../../src/types'
+import { OWNERS } from '../support/cases'
 import { audit, client, closeAfterAll, freshPrefix, keyspace, redisUrl, store } from '../support'
-import { cli, commandOf, run } from './programs'
+import { commandOf, run } from '../support/programs'
+import { cli } from './cli'
 
 closeAfterAll()
 
@@ -20,7 +23,10 @@ interface Old {
   [field: string]: unknown
 }
 
-/** Writes a token as 0.0.4 does: fills in the object it was given, then SET, SADD, SET. */
+/**
+ * Writes a token as 0.0.4 does: fills in the object it was given, then SET,
+ * SADD, SET.
+ */
 async function add(redis: Redis, prefix: string, given: Old, steps = 3): Promise<Required<Old>> {
   given.key ??= uid2(24)
   given.id = uuidV4()
@@ -34,6 +40,20 @@ async function makeHash(redis: Redis, prefix: string, value: unknown): Promise<s
   const hash = randomBytes(8).toString('hex')
   await redis.setex(`${prefix}:hash:${hash}`, 3600, String(value))
   return hash
+}
+
+type Call<A extends unknown[], T> = (
+  ...args: [...A, (error: Error | null, result: T) => void]
+) => void
+// eslint-disable-next-line @typescript-eslint/no-require-imports -- it has no types
+const { api: original } = require('tokenstore-0.0.4') as {
+  api(config: object): {
+    add: Call<[object], Token>
+    setAttrs: Call<[id: string, attrs: object], void>
+    del: Call<[id: string], void>
+    makeHash: Call<[value: unknown], string>
+    quit: Call<[], void>
+  }
 }
 
 const DRY = { apply: false, hashes: true }
@@ -57,7 +77,9 @@ test('says what it would do and writes nothing; with --apply the tokens are thos
   })
   expect(Object.keys(await keyspace(redis, prefix))).toEqual(Object.keys(before))
   expect(await redis.get(`${prefix}:hash:${hash}`)).toBe('user-7')
-  expect((await cli(['migrate', ...at, '--apply'])).stdout).toBe(`${prefix}: 4 tokens of 3 owners, 1 hash converted\n`)
+  expect((await cli(['migrate', ...at, '--apply'])).stdout).toBe(
+    `${prefix}: 4 tokens of 3 owners, 1 hash converted\n`
+  )
 
   const tokens = store({ prefix })
   for (const { key, id, owner_id, attrs } of olds) {
@@ -75,7 +97,8 @@ test('says what it would do and writes nothing; with --apply the tokens are thos
   expect((await migrate(redis, { prefix, ...APPLY })).join()).toBe(
     `${prefix}: 0 tokens of 0 owners, 0 hashes converted`
   )
-  const texts = (entries: typeof after): unknown[] => Object.entries(entries).map(([name, { value }]) => [name, value])
+  const texts = (entries: typeof after): unknown[] =>
+    Object.entries(entries).map(([name, { value }]) => [name, value])
   expect(texts(await keyspace(redis, prefix))).toEqual(texts(after))
   // They go on like any others.
   expect(await tokens.delOwner('ann')).toBe(2)
@@ -88,17 +111,36 @@ test('keeps the text of attrs, whatever the order and the fields that 0.0.4 was 
   const prefix = freshPrefix()
   const texts = [
     '{"a":[],"b":{},"c":null,"d":"/\\"\\\\","e":1e+21,"f":-0.5,"g":"é€😀"}',
-    '{"__proto__":{"x":1},"attrs":{"attrs":{}},"id":"x","key":"y","2":2,"10":1}'.replace('"2":2,"10":1', '"z":1'),
+    '{"__proto__":{"x":1},"attrs":{"attrs":{}},"id":"x","key":"y","2":2,"10":1}'.replace(
+      '"2":2,"10":1',
+      '"z":1'
+    ),
     '{}'
   ]
   for (const text of texts) {
-    for (const order of ['owner_id attrs key', 'key owner_id attrs', 'id key attrs owner_id', 'attrs owner_id']) {
-      const fields: Record<string, unknown> = { owner_id: 'ann', attrs: JSON.parse(text), key: uid2(24), id: 'old' }
-      await add(redis, prefix, Object.fromEntries(order.split(' ').map((name) => [name, fields[name]])))
+    for (const order of [
+      'owner_id attrs key',
+      'key owner_id attrs',
+      'id key attrs owner_id',
+      'attrs owner_id'
+    ]) {
+      const fields: Record<string, unknown> = {
+        owner_id: 'ann',
+        attrs: JSON.parse(text),
+        key: uid2(24),
+        id: 'old'
+      }
+      await add(
+        redis,
+        prefix,
+        Object.fromEntries(order.split(' ').map((name) => [name, fields[name]]))
+      )
     }
   }
   expect((await migrate(redis, { prefix, ...APPLY }))[0]).toMatch(/: 12 tokens of 1 owner,/)
-  const records = Object.entries(await keyspace(redis, `${prefix}:key:`)).map(([, { value }]) => value as string)
+  const records = Object.entries(await keyspace(redis, `${prefix}:key:`)).map(
+    ([, { value }]) => value as string
+  )
   expect(records.map((record) => /,"attrs":(.*)\}$/.exec(record)![1]).sort()).toEqual(
     texts.flatMap((text) => [text, text, text, text]).sort()
   )
@@ -125,19 +167,46 @@ test('takes what 0.0.4 took: no attrs, owners that are numbers, other fields, wh
   const prefix = freshPrefix()
   const bare = await add(redis, prefix, { owner_id: 'bare' })
   const seven = await add(redis, prefix, { owner_id: 7, attrs: {} })
-  const more = await add(redis, prefix, { owner_id: 'more', attrs: {}, ip: '127.0.0.1', ua: 'x' })
+  const more = await add(redis, prefix, {
+    owner_id: 'more',
+    attrs: {},
+    ip: '127.0.0.1',
+    ua: 'x'
+  })
   const expiring = await add(redis, prefix, { owner_id: 'expiring', attrs: {} })
-  await redis.expire(`${prefix}:key:${expiring.key}`, 100) // by hand: 0.0.4 has no such thing
+  const end = Date.now() + 100_000
+  await redis.pexpireat(`${prefix}:key:${expiring.key}`, end) // by hand: 0.0.4 set none
   expect(await migrate(redis, { prefix, ...APPLY })).toEqual([
     `${prefix}: 4 tokens of 4 owners, 0 hashes converted`,
     'fields that this version does not have, dropped, 1:',
     `  ${prefix}:id:${more.id}: ip, ua`
   ])
   const tokens = store({ prefix })
-  expect(await tokens.getKey(bare.key)).toEqual({ key: bare.key, id: bare.id, owner_id: 'bare', attrs: {} })
-  expect(await tokens.list('7')).toEqual([{ key: seven.key, id: seven.id, owner_id: '7', attrs: {} }])
-  expect(await tokens.getKey(more.key)).toEqual({ key: more.key, id: more.id, owner_id: 'more', attrs: {} })
-  expect(await redis.ttl(`${prefix}:key:${expiring.key}`)).toBeGreaterThan(90)
+  expect(await tokens.getKey(bare.key)).toEqual({
+    key: bare.key,
+    id: bare.id,
+    owner_id: 'bare',
+    attrs: {}
+  })
+  expect(await tokens.list('7')).toEqual([
+    { key: seven.key, id: seven.id, owner_id: '7', attrs: {} }
+  ])
+  expect(await tokens.getKey(more.key)).toEqual({
+    key: more.key,
+    id: more.id,
+    owner_id: 'more',
+    attrs: {}
+  })
+  const token = {
+    key: expiring.key,
+    id: expiring.id,
+    owner_id: 'expiring',
+    attrs: {},
+    expires_at: end
+  }
+  expect(await tokens.getKey(expiring.key)).toEqual(token)
+  expect(await tokens.list('expiring')).toEqual([token])
+  expect(await audit(redis, prefix)).toEqual([])
 })
 
 test('lists what it cannot read and leaves it alone; the owners can be used', async () => {
@@ -145,7 +214,8 @@ test('lists what it cannot read and leaves it alone; the owners can be used', as
   const prefix = freshPrefix()
   const tokens = store({ prefix })
   const good = await add(redis, prefix, { owner_id: 'ann', attrs: {} })
-  // add died after one step, after two; del died after one, after two; set met del and wrote the record again.
+  // add died after one step, after two; del died after one, after two; set met
+  // del and wrote the record again.
   const one = await add(redis, prefix, { owner_id: 'ann', attrs: {} }, 1)
   const two = await add(redis, prefix, { owner_id: 'ann', attrs: {} }, 2)
   const unlisted = await add(redis, prefix, { owner_id: 'ann', attrs: {} })
@@ -154,18 +224,33 @@ test('lists what it cannot read and leaves it alone; the owners can be used', as
   await redis.srem(`${prefix}:tokens:ann`, revived.id)
   await redis.del(`${prefix}:id:${revived.id}`)
   await redis.sadd(`${prefix}:tokens:ann`, uuidV4())
-  // What callers made of it: attrs that are no object, a key used twice, no owner.
+  // What callers made of it: attrs that are no object, a key used twice, no
+  // owner.
   const list = await add(redis, prefix, { owner_id: 'ben', attrs: [1] })
   const text = await add(redis, prefix, { owner_id: 'ben', attrs: 'x' })
-  const first = await add(redis, prefix, { owner_id: 'cem', attrs: {}, key: uid2(24) })
-  const second = await add(redis, prefix, { owner_id: 'cem', attrs: { second: true }, key: first.key })
+  const first = await add(redis, prefix, {
+    owner_id: 'cem',
+    attrs: {},
+    key: uid2(24)
+  })
+  const second = await add(redis, prefix, {
+    owner_id: 'cem',
+    attrs: { second: true },
+    key: first.key
+  })
   const nobody = await add(redis, prefix, { attrs: {} })
   // What nobody writes.
   await redis.set(`${prefix}:key:${'j'.repeat(24)}`, 'no JSON')
   await redis.zadd(`${prefix}:key:${'z'.repeat(24)}`, 1, 'x')
-  await redis.set(`${prefix}:key:${'1'.repeat(24)}`, '{"id":"47fcb93b-34ed-4790-96d9-b6570f08626e","key":"other"}')
+  await redis.set(
+    `${prefix}:key:${'1'.repeat(24)}`,
+    '{"id":"47fcb93b-34ed-4790-96d9-b6570f08626e","key":"other"}'
+  )
   const odd = await add(redis, prefix, { owner_id: 'dan', attrs: {} })
-  await redis.set(`${prefix}:key:${odd.key}`, JSON.stringify(odd).replace('"attrs":{}', '"attrs":{"n":1.0}'))
+  await redis.set(
+    `${prefix}:key:${odd.key}`,
+    JSON.stringify(odd).replace('"attrs":{}', '"attrs":{"n":1.0}')
+  )
   const keyless = `${prefix}:hash:${'0'.repeat(16)}`
   await redis.set(keyless, 'never expires')
 
@@ -175,7 +260,10 @@ test('lists what it cannot read and leaves it alone; the owners can be used', as
     [`id:${one.id}`, 'leads to no record: written or deleted by half'],
     [`id:${two.id}`, 'leads to no record: written or deleted by half'],
     [`key:${unlisted.key}`, `its owner ann does not list it: deleted by half (id ${unlisted.id})`],
-    [`key:${revived.key}`, `no id leads to it: deleted by half, or written again after that (id ${revived.id})`],
+    [
+      `key:${revived.key}`,
+      `no id leads to it: deleted by half, or written again after that (id ${revived.id})`
+    ],
     [`key:${list.key}`, 'its attrs are not an object'],
     [`key:${text.key}`, 'its attrs are not an object'],
     [`id:${first.id}`, 'leads to the record of another id: its key was used again'],
@@ -187,7 +275,10 @@ test('lists what it cannot read and leaves it alone; the owners can be used', as
     ['hash:000000...', 'never expires']
   ].map(([name, why]) => `  ${short(name!)}: ${why}`)
   const lines = async (options: typeof DRY): Promise<string[]> => {
-    const [summary, title, ...rest] = await migrate(redis, { prefix, ...options })
+    const [summary, title, ...rest] = await migrate(redis, {
+      prefix,
+      ...options
+    })
     const listed = rest.filter((line) => !line.includes('is not there, but owner ann lists it'))
     expect(summary).toMatch(options.apply ? /converted$/ : /to convert; nothing was written/)
     expect(title).toBe(`left alone, ${rest.length}:`)
@@ -198,13 +289,28 @@ test('lists what it cannot read and leaves it alone; the owners can be used', as
   expect(await lines(APPLY)).toEqual([...left].sort())
   expect(await lines(APPLY)).toEqual([...left].sort()) // as often as it is run
 
-  const touched = [`key:${good.key}`, `key:${second.key}`, 'tokens:ann', 'tokens:ben', 'tokens:cem', 'tokens:dan']
+  const touched = [
+    `key:${good.key}`,
+    `key:${second.key}`,
+    'tokens:ann',
+    'tokens:ben',
+    'tokens:cem',
+    'tokens:dan'
+  ]
   const rest = (all: object): object =>
     Object.fromEntries(
-      Object.entries(all).filter(([name]) => ![...touched, 'tokens:undefined'].includes(name.slice(prefix.length + 1)))
+      Object.entries(all).filter(
+        ([name]) => ![...touched, 'tokens:undefined'].includes(name.slice(prefix.length + 1))
+      )
     )
   expect(rest(await keyspace(redis, prefix))).toEqual(rest(before))
-  for (const [owner, ids] of Object.entries({ ann: [good.id], ben: [], cem: [second.id], dan: [], undefined: [] })) {
+  for (const [owner, ids] of Object.entries({
+    ann: [good.id],
+    ben: [],
+    cem: [second.id],
+    dan: [],
+    undefined: []
+  })) {
     expect((await tokens.list(owner)).map(({ id }) => id)).toEqual(ids)
     expect(await tokens.count(owner)).toBe(ids.length)
     const token = await tokens.add({ owner_id: owner })
@@ -216,21 +322,37 @@ test('lists what it cannot read and leaves it alone; the owners can be used', as
 test('hashes stay the strings they were, with their TTL, however often it is run', async () => {
   const redis = client()
   const prefix = freshPrefix()
-  const values = ['user-7', '7', 'true', 'null', '{"a":1}', '"quoted"', '', '😀 é', '\\u0041', '\u2028', ' x ']
+  const values = [
+    'user-7',
+    '7',
+    'true',
+    'null',
+    '{"a":1}',
+    '"quoted"',
+    '',
+    '😀 é',
+    '\\u0041',
+    '\u2028',
+    ' x '
+  ]
   const hashes: string[] = []
   for (const value of values) hashes.push(await makeHash(redis, prefix, value))
   const tokens = store({ prefix })
   const own = await tokens.makeHash('of this version')
   const facade = api({ prefix, redis: redisUrl(), timeout: 10_000 })
   const getHash = (hash: string): Promise<unknown> =>
-    new Promise((resolve, reject) => facade.getHash(hash, (error, value) => (error ? reject(error) : resolve(value))))
+    new Promise((resolve, reject) =>
+      facade.getHash(hash, (error, value) => (error ? reject(error) : resolve(value)))
+    )
   try {
     expect(await migrate(redis, { prefix, apply: true, hashes: false })).toEqual([
       `${prefix}: 0 tokens of 0 owners, 0 hashes converted`
     ])
     expect(await redis.get(`${prefix}:hash:${hashes[0]}`)).toBe('user-7')
     for (const expected of [values.length, 0, 0]) {
-      expect((await migrate(redis, { prefix, ...APPLY }))[0]).toContain(`, ${expected} hashes converted`)
+      expect((await migrate(redis, { prefix, ...APPLY }))[0]).toContain(
+        `, ${expected} hashes converted`
+      )
       for (const [i, hash] of hashes.entries()) {
         expect(await tokens.getHash(hash)).toBe(values[i])
         expect(await getHash(hash)).toBe(values[i])
@@ -248,7 +370,12 @@ test('one owner is converted whole, and only as it was read', async () => {
   const prefix = freshPrefix()
   const one = await add(redis, prefix, { owner_id: 'ann', attrs: {} })
   const two = await add(redis, prefix, { owner_id: 'ann', attrs: {} })
-  const quad = ({ id, key }: Required<Old>, old: string): string[] => [id, key, old, `{"new":"${id}"}`]
+  const quad = ({ id, key }: Required<Old>, old: string): string[] => [
+    id,
+    key,
+    old,
+    `{"new":"${id}"}`
+  ]
   const record = (token: Old): string => JSON.stringify(token)
   const before = await keyspace(redis, prefix)
   for (const stale of [
@@ -277,7 +404,12 @@ test('a run that is killed leaves every owner old or new, and the next one ends 
   const pipeline = redis.pipeline()
   const keys: string[] = []
   for (let i = 0; i < 2 * OWNERS; i++) {
-    const token = { owner_id: `owner-${i % OWNERS}`, attrs: { i }, key: uid2(24), id: uuidV4() }
+    const token = {
+      owner_id: `owner-${i % OWNERS}`,
+      attrs: { i },
+      key: uid2(24),
+      id: uuidV4()
+    }
     keys.push(token.key)
     pipeline.set(`${prefix}:id:${token.id}`, token.key)
     pipeline.sadd(`${prefix}:tokens:${token.owner_id}`, token.id)
@@ -296,7 +428,10 @@ test('a run that is killed leaves every owner old or new, and the next one ends 
       return answer
     }
     require('./src/cli/migrate.ts').migrate(redis, ${JSON.stringify({ prefix, ...APPLY })})`
-  expect(await run(process.execPath, ['--import', 'tsx', '--eval', program])).toMatchObject({ code: -1, stdout: '' })
+  expect(await run(process.execPath, ['--import', 'tsx', '--eval', program])).toMatchObject({
+    code: -1,
+    stdout: ''
+  })
   const sets = async (): Promise<string[]> =>
     Object.entries(await keyspace(redis, `${prefix}:tokens:`)).map(([, { type }]) => type)
   const converted = (await sets()).filter((type) => type === 'zset').length
@@ -364,6 +499,30 @@ describe('on a server of its own', () => {
   })
   beforeEach(() => redis.flushall())
 
+  test('brings over what 0.0.4 itself wrote', async () => {
+    const old = original({ redis: { host: '127.0.0.1', port: server.port } })
+    const given = ['ann', 'ann', 'ben'].map((owner_id, n) => ({
+      owner_id,
+      attrs: { n }
+    }))
+    const made = await Promise.all(given.map((token) => promisify(old.add)(token)))
+    await promisify(old.setAttrs)(made[2]!.id, { n: 'new' })
+    await promisify(old.del)((await promisify(old.add)({ owner_id: 'ann', attrs: {} })).id)
+    const hash = await promisify(old.makeHash)('user-7')
+    await promisify(old.quit)()
+
+    expect(await migrate(redis, { prefix: 'token', ...APPLY })).toEqual([
+      'token: 3 tokens of 2 owners, 1 hash converted'
+    ])
+    const tokens = store({ prefix: 'token', redis: server.url })
+    made[2]!.attrs = { n: 'new' }
+    for (const token of made) expect(await tokens.getKey(token.key)).toEqual(token)
+    expect(await tokens.count('ann')).toBe(2)
+    expect(await tokens.takeHash(hash)).toBe('user-7')
+    expect(await audit(redis, 'token')).toEqual([])
+    await tokens.quit()
+  })
+
   /** Writes n tokens of ann as 0.0.4 does, in one call. */
   const MANY = `local text = ('x'):rep(ARGV[2])
   for i = 1, ARGV[1] do
@@ -392,28 +551,40 @@ describe('on a server of its own', () => {
   test.each([
     ['in number', 250_001, `for i = 1, ARGV[1] do redis.call('SADD', 'token:tokens:ann', i) end`],
     ['in bytes', 3, MANY]
-  ])('an owner too large %s for one step is left alone and named, and others are converted', async (_, n, lua) => {
-    await redis.eval(lua, 0, n, 50_000_000)
-    await add(redis, 'token', { owner_id: 'ben', attrs: {} })
-    for (const options of [DRY, APPLY]) {
-      const [summary, ...lines] = await migrate(redis, { prefix: 'token', ...options })
-      expect(summary).toContain(': 1 token of 1 owner,')
-      expect(lines).toEqual([
-        'left alone, 1:',
-        `  token:tokens:ann: is too large to be converted in one step: ${n} tokens`
-      ])
-      expect(await redis.scard('token:tokens:ann')).toBe(n)
+  ])(
+    'an owner too large %s for one step is left alone and named, and others are converted',
+    async (_, n, lua) => {
+      await redis.eval(lua, 0, n, 1_000_000)
+      await add(redis, 'token', { owner_id: 'ben', attrs: {} })
+      for (const options of [DRY, APPLY]) {
+        const [summary, ...lines] = await migrate(redis, {
+          prefix: 'token',
+          mostCharacters: 5_000_000,
+          ...options
+        })
+        expect(summary).toContain(': 1 token of 1 owner,')
+        expect(lines).toEqual([
+          'left alone, 1:',
+          `  token:tokens:ann: is too large to be converted in one step: ${n} tokens`
+        ])
+        expect(await redis.scard('token:tokens:ann')).toBe(n)
+      }
+      // Of ann's keys, which MANY numbers, and of no key of ben's, which 0.0.4
+      // draws at random.
+      for (const key of await redis.keys(`token:key:${'0'.repeat(16)}*`)) {
+        expect(await redis.getrange(key, 0, 10)).toBe('{"owner_id"')
+      }
     }
-    // Of ann's keys, which MANY numbers, and of no key of ben's, which 0.0.4 draws at random.
-    for (const key of await redis.keys(`token:key:${'0'.repeat(16)}*`)) {
-      expect(await redis.getrange(key, 0, 10)).toBe('{"owner_id"')
-    }
-  })
+  )
 
   test('what programs of this version delete and write meanwhile is no stray', async () => {
     const tokens = store({ prefix: 'token', redis: server.url })
-    const [gone, rotated] = [await tokens.add({ owner_id: 'ann' }), await tokens.add({ owner_id: 'ann' })]
-    // Behind the first read, of the keys that the ids lead to, and before that of their records.
+    const [gone, rotated] = [
+      await tokens.add({ owner_id: 'ann' }),
+      await tokens.add({ owner_id: 'ann' })
+    ]
+    // Behind the first read, of the keys that the ids lead to, and before that
+    // of their records.
     const mget = redis.mget.bind(redis) as (names: string[]) => Promise<(string | null)[]>
     const read = jest.spyOn(redis, 'mget').mockImplementationOnce((async (names: string[]) => {
       expect(names.sort()).toEqual([`token:id:${gone.id}`, `token:id:${rotated.id}`].sort())
@@ -446,9 +617,14 @@ test('a read that Redis refuses ends the run, whichever it is', async () => {
   await add(redis, prefix, { owner_id: 'ann', attrs: {} })
   await redis.zadd(`${prefix}:key:odd`, 1, 'x')
   await makeHash(redis, prefix, 'x')
-  const setUser = (...rules: string[]): Promise<unknown> => redis.call('ACL', ['SETUSER', prefix, ...rules])
+  const setUser = (...rules: string[]): Promise<unknown> =>
+    redis.call('ACL', ['SETUSER', prefix, ...rules])
   await setUser('on', '>p', '~*')
-  const as = client({ username: prefix, password: 'p', enableReadyCheck: false })
+  const as = client({
+    username: prefix,
+    password: 'p',
+    enableReadyCheck: false
+  })
   for (const command of ['scan', 'smembers', 'mget', 'get', 'sismember', 'type', 'pttl']) {
     await setUser('+@all', `-${command}`)
     await expect(migrate(as, { prefix, ...DRY })).rejects.toThrow('NOPERM')

@@ -1,14 +1,28 @@
-import { copyFileSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  copyFileSync,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Cluster, Redis } from 'ioredis'
-import { startCluster, startTls, type RedisCluster, type TlsServer } from '../../scripts/redis-cluster'
+import {
+  startCluster,
+  startTls,
+  type RedisCluster,
+  type TlsServer
+} from '../../scripts/redis-cluster'
 import { startRedis, type RedisServer } from '../../scripts/redis-server'
 import { parseHeader, usage } from '../../src/cli/header'
 import { scripts } from '../../src/scripts'
-import { client, closeAfterAll, notRun, root } from '../support'
-import { cli, commandOf, run, type Result } from './programs'
-import { conversations, converse } from './vectors'
+import { client, closeAfterAll, notRun, project } from '../support'
+import { commandOf, run, type Result } from '../support/programs'
+import { conversations, converse } from '../languages/vectors'
+import { cli } from './cli'
 
 const rows = Object.entries(scripts).map(([name, { sha1, lua }]) => ({
   name,
@@ -32,7 +46,8 @@ closeAfterAll()
 afterAll(() => server.stop())
 beforeEach(() => redis.script('FLUSH'))
 
-const load = (...args: string[]): Promise<Result> => run('scripts/load', args, { REDISCLI_AUTH: undefined })
+const load = (...args: string[]): Promise<Result> =>
+  run('scripts/load', args, { REDISCLI_AUTH: undefined })
 const npx = (...args: string[]): Promise<Result> => cli(['load', ...args])
 
 const redisCli = commandOf('redis-cli') !== undefined
@@ -45,12 +60,17 @@ describe.each(programs)('%s', (_name, command) => {
     const { code, stdout, stderr } = await command(...args)
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
     for (const message of messages) expect(stderr).toMatch(message)
-    // After a failed AUTH redis-cli goes on as the default user, which is noticed after the first script.
+    // After a failed AUTH redis-cli goes on as the default user, which is
+    // noticed after the first script.
     expect(await loaded(redis)).toBeLessThanOrEqual(1)
   }
 
   test('loads every script and prints name, SHA1 and arguments', async () => {
-    expect(await command('-h', '127.0.0.1', ...port())).toEqual({ code: 0, stdout: table, stderr: '' })
+    expect(await command('-h', '127.0.0.1', ...port())).toEqual({
+      code: 0,
+      stdout: table,
+      stderr: ''
+    })
     expect(await loaded(redis)).toBe(rows.length)
   })
 
@@ -62,24 +82,39 @@ describe.each(programs)('%s', (_name, command) => {
   })
 
   test('as a user', async () => {
-    expect(await command(...port(), '--user', 'loader', '-a', 'p w')).toEqual({ code: 0, stdout: table, stderr: '' })
+    expect(await command(...port(), '--user', 'loader', '-a', 'p w')).toEqual({
+      code: 0,
+      stdout: table,
+      stderr: ''
+    })
     expect(await loaded(redis)).toBe(rows.length)
   })
 
   test('fails without a server', () => fails(['-p', '1'], /ECONNREFUSED|Connection refused/))
   test('fails with a wrong password, although the default user needs none', () =>
     fails([...port(), '--user', 'loader', '-a', 'wrong'], 'WRONGPASS'))
-  test('fails with an error reply', () => fails([...port(), '--user', 'nobody', '-a', 'p w'], 'NOPERM'))
-  test('fails with a database that is not there', () => fails([...port(), '-n', '99'], 'DB index is out of range'))
-  test.each(['', '--tls', '--json', '-a x'])('fails with a word that is no option, after: %s', (options) =>
-    fails([...port(), ...options.split(' ').filter(Boolean), 'FLUSHALL'], /argument: FLUSHALL|tokenstore: load or/)
+  test('fails with an error reply', () =>
+    fails([...port(), '--user', 'nobody', '-a', 'p w'], 'NOPERM'))
+  test('fails with a database that is not there', () =>
+    fails([...port(), '-n', '99'], 'DB index is out of range'))
+  test.each(['', '--tls', '--json', '-a x'])(
+    'fails with a word that is no option, after: %s',
+    (options) =>
+      fails(
+        [...port(), ...options.split(' ').filter(Boolean), 'FLUSHALL'],
+        /argument: FLUSHALL|tokenstore: load or/
+      )
   )
-  test('fails on a cluster that is none', () => fails(['-c', ...port()], 'cluster support disabled'))
+  test('fails on a cluster that is none', () =>
+    fails(['-c', ...port()], 'cluster support disabled'))
 })
 
 test('tokenstore load touches nothing when it cannot have its database', async () => {
   for (const db of ['99', 'abc']) {
-    expect(await npx('-p', String(server.port), '-n', db)).toMatchObject({ code: 1, stdout: '' })
+    expect(await npx('-p', String(server.port), '-n', db)).toMatchObject({
+      code: 1,
+      stdout: ''
+    })
     expect((await npx('--url', `${server.url}/${db}`)).code).toBe(1)
     expect(await loaded(redis)).toBe(0)
   }
@@ -89,15 +124,25 @@ test('tokenstore load touches nothing when it cannot have its database', async (
 test('tokenstore load through a Unix socket', async () => {
   const { dir, stop } = await startRedis(['--unixsocket', 'redis.sock'])
   try {
-    expect(await npx('-s', join(dir, 'redis.sock'))).toEqual({ code: 0, stdout: table, stderr: '' })
+    expect(await npx('-s', join(dir, 'redis.sock'))).toEqual({
+      code: 0,
+      stdout: table,
+      stderr: ''
+    })
   } finally {
     await stop()
   }
 })
 
 test('scripts/load says so when there is no redis-cli', async () => {
-  const missing = await run('scripts/load', [], { REDIS_CLI: 'redis-cli-that-is-not-there' })
-  expect(missing).toEqual({ code: 1, stdout: '', stderr: expect.stringContaining('is not installed') })
+  const missing = await run('scripts/load', [], {
+    REDIS_CLI: 'redis-cli-that-is-not-there'
+  })
+  expect(missing).toEqual({
+    code: 1,
+    stdout: '',
+    stderr: expect.stringContaining('is not installed')
+  })
 })
 
 test('scripts/load runs from any folder, and fails when a script is not that of SHA1SUMS', async () => {
@@ -105,17 +150,32 @@ test('scripts/load runs from any folder, and fails when a script is not that of 
   const dir = mkdtempSync(join(tmpdir(), 'tokenstore-load-'))
   try {
     mkdirSync(join(dir, 'scripts'))
-    copyFileSync(join(root, 'scripts', 'load'), join(dir, 'scripts', 'load'))
-    cpSync(join(root, 'lua'), join(dir, 'lua'), { recursive: true })
+    copyFileSync(join(project, 'scripts', 'load'), join(dir, 'scripts', 'load'))
+    cpSync(join(project, 'lua'), join(dir, 'lua'), { recursive: true })
     const there = (): Promise<Result> =>
       run('sh', ['-c', 'cd "$1/scripts" && sh load -p "$2"', 'sh', dir, String(server.port)])
     expect(await there()).toEqual({ code: 0, stdout: table, stderr: '' })
-    writeFileSync(join(dir, 'lua', 'del.lua'), `${readFileSync(join(dir, 'lua', 'del.lua'), 'utf8')}\n`)
-    expect(await there()).toEqual({ code: 1, stdout: '', stderr: expect.stringContaining('del.lua: SCRIPT LOAD must') })
+    writeFileSync(
+      join(dir, 'lua', 'del.lua'),
+      `${readFileSync(join(dir, 'lua', 'del.lua'), 'utf8')}\n`
+    )
+    expect(await there()).toEqual({
+      code: 1,
+      stdout: '',
+      stderr: expect.stringContaining('del.lua: SCRIPT LOAD must')
+    })
     rmSync(join(dir, 'lua', 'del.lua'))
-    expect(await there()).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('del.lua') })
+    expect(await there()).toMatchObject({
+      code: 1,
+      stdout: '',
+      stderr: expect.stringContaining('del.lua')
+    })
     rmSync(join(dir, 'lua'), { recursive: true })
-    expect(await there()).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('SHA1SUMS is missing') })
+    expect(await there()).toMatchObject({
+      code: 1,
+      stdout: '',
+      stderr: expect.stringContaining('SHA1SUMS is missing')
+    })
   } finally {
     rmSync(dir, { recursive: true, force: true })
   }
@@ -123,7 +183,11 @@ test('scripts/load runs from any folder, and fails when a script is not that of 
 
 test('tokenstore without a command, and with one that it does not have', async () => {
   for (const args of [[], ['unload'], ['--nothing']]) {
-    expect(await cli(args)).toEqual({ code: 1, stdout: '', stderr: expect.stringContaining('Usage: tokenstore load') })
+    expect(await cli(args)).toEqual({
+      code: 1,
+      stdout: '',
+      stderr: expect.stringContaining('Usage: tokenstore load')
+    })
   }
   expect((await cli(['--help'])).stdout).toMatch(/^Usage: tokenstore load/)
   expect((await run('scripts/load', ['--help'])).stdout).toMatch(/^Usage: scripts\/load/)
@@ -134,7 +198,9 @@ describe('behind TLS', () => {
   beforeAll(async () => {
     tls = await startTls().catch((error: Error) => {
       if (!/openssl ENOENT|Bad directive/.test(error.message)) throw error
-      return notRun(`TLS, for which openssl and a server that was built with it are needed: ${error.message}`)
+      return notRun(
+        `TLS, for which openssl and a server that was built with it are needed: ${error.message}`
+      )
     })
   })
   afterAll(() => tls?.stop())
@@ -147,24 +213,45 @@ describe('behind TLS', () => {
     const at = ['-h', 'localhost', '-p', String(tls.port), '--tls']
     expect((await command(...at)).code).toBe(1) // a CA that nobody knows
     expect(await loaded(tls.node.redis)).toBe(0)
-    expect(await command(...at, '--cacert', ca)).toEqual({ code: 0, stdout: table, stderr: '' })
+    expect(await command(...at, '--cacert', ca)).toEqual({
+      code: 0,
+      stdout: table,
+      stderr: ''
+    })
     expect(await loaded(tls.node.redis)).toBe(rows.length)
 
-    // By the address, under the name in its certificate, to a server that wants to see one.
+    // By the address, under the name in its certificate, to a server that wants
+    // to see one.
     const { redis } = tls.node
-    const file = async (what: string): Promise<string> => (await redis.config('GET', `tls-${what}-file`))[1]!
+    const file = async (what: string): Promise<string> =>
+      (await redis.config('GET', `tls-${what}-file`))[1]!
     await tls.node.redis.config('SET', 'tls-auth-clients', 'yes')
     const by = ['-p', String(tls.port), '--tls', '--cacert', ca, '--sni', 'localhost']
     expect((await command(...by)).code).toBe(1)
     const own = ['--cert', await file('cert'), '--key', await file('key')]
-    expect(await command(...by, ...own)).toEqual({ code: 0, stdout: table, stderr: '' })
+    expect(await command(...by, ...own)).toEqual({
+      code: 0,
+      stdout: table,
+      stderr: ''
+    })
     await tls.node.redis.config('SET', 'tls-auth-clients', 'no')
   })
 
   test('tokenstore load wants a certificate for the name of --sni, which is there', async () => {
     if (!tls) return
-    const at = ['-p', String(tls.port), '--tls', '--cacert', join(tls.node.dir, 'ca.crt'), '--sni', 'elsewhere']
-    expect(await npx(...at)).toMatchObject({ code: 1, stderr: expect.stringContaining('elsewhere') })
+    const at = [
+      '-p',
+      String(tls.port),
+      '--tls',
+      '--cacert',
+      join(tls.node.dir, 'ca.crt'),
+      '--sni',
+      'elsewhere'
+    ]
+    expect(await npx(...at)).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('elsewhere')
+    })
     expect(await npx('-p', '1', '--tls', '--cert', 'no-such-file')).toMatchObject({
       code: 1,
       stderr: expect.stringMatching(/^tokenstore: .*no-such-file/)
@@ -191,14 +278,17 @@ describe('on a cluster', () => {
       code: 1,
       stdout: '',
       // Valkey 9 has databases in a cluster, but one only unless configured.
-      stderr: expect.stringMatching(/SELECT is not allowed in cluster mode|DB index is out of range/)
+      stderr: expect.stringMatching(
+        /SELECT is not allowed in cluster mode|DB index is out of range/
+      )
     })
   })
 
   test('every conversation, each in a slot of its own', async () => {
     const ioredis = new Cluster(cluster.startup)
     try {
-      for (const [i, { steps }] of conversations.entries()) await converse(ioredis, `v{${i}}`, steps)
+      for (const [i, { steps }] of conversations.entries())
+        await converse(ioredis, `v{${i}}`, steps)
     } finally {
       ioredis.disconnect()
     }

@@ -4,8 +4,18 @@ import { createInterface } from 'node:readline'
 import { join } from 'node:path'
 import { v7 as uuidV7 } from 'uuid'
 import { KeyTakenError } from '../../src/main'
-import { audit, client, closeAfterAll, freshPrefix, keyspace, random, redisUrl, root, store } from '../support'
-import { commandOf, where } from './programs'
+import {
+  audit,
+  client,
+  closeAfterAll,
+  freshPrefix,
+  keyspace,
+  random,
+  redisUrl,
+  project,
+  store
+} from '../support'
+import { commandOf, where } from '../support/programs'
 
 closeAfterAll()
 
@@ -21,7 +31,10 @@ test('the driver and Python work on the same tokens at once, and nothing is torn
   const prefix = freshPrefix()
   const tokens = store({ prefix, size: 24 })
   const redis = client()
-  const pairs = Array.from({ length: TOKENS }, (_, i) => [`shared-key-${i}-`.padEnd(24, 'x'), uuidV7()] as const)
+  const pairs = Array.from(
+    { length: TOKENS },
+    (_, i) => [`shared-key-${i}-`.padEnd(24, 'x'), uuidV7()] as const
+  )
   const hashes = await Promise.all(Array.from({ length: HASHES }, (_, i) => tokens.makeHash(i)))
   const plan = {
     seed: 1,
@@ -34,8 +47,8 @@ test('the driver and Python work on the same tokens at once, and nothing is torn
     options: [[], ['TTL', 600_000], ['IDLE', 600_000, 'EVERY', 1]]
   }
 
-  const child = spawn(command, [join('test', 'interop', 'fire.py')], {
-    cwd: root,
+  const child = spawn(command, [join('test', 'languages', 'fire.py')], {
+    cwd: project,
     env: { ...process.env, ...where(redisUrl()) },
     stdio: ['pipe', 'pipe', 'inherit']
   })
@@ -58,13 +71,19 @@ test('the driver and Python work on the same tokens at once, and nothing is torn
       let effect: unknown
       if (what === 'add') {
         const lifetime = one([{}, { ttl: 600 }, { idle: 600 }])
-        const given = { key, id, owner_id: one(OWNERS), attrs: { node: step }, ...lifetime }
+        const given = {
+          key,
+          id,
+          owner_id: one(OWNERS),
+          attrs: { node: step },
+          ...lifetime
+        }
         effect = await tokens.add(given).catch((error) => {
           if (!(error instanceof KeyTakenError)) throw error
         })
       } else if (what === 'set') effect = await tokens.set(id, { node: step })
       else if (what === 'del') effect = await tokens.del(id)
-      else if (what === 'rotate') effect = await tokens.rotate(id, one([{}, { grace: 60 }]))
+      else if (what === 'rotate') effect = await tokens.rotate(id, one([{}, { grace: 0.01 }]))
       else effect = await tokens.getKey(key)
       if (effect) done[what]++
       const hash = step % 10 === 0 ? left.pop() : undefined
@@ -76,16 +95,22 @@ test('the driver and Python work on the same tokens at once, and nothing is torn
   working = false
   await callers
   expect(await ended).toEqual([0, null])
-  const python = JSON.parse(result.value as string) as { done: Record<string, number>; taken: string[] }
+  const python = JSON.parse(result.value as string) as {
+    done: Record<string, number>
+    taken: string[]
+  }
 
-  // Both took part, the driver for as long as Python worked, and of every hash one of the two had the value.
-  for (const count of [...Object.values(done), ...Object.values(python.done)]) expect(count).toBeGreaterThan(20)
+  // Both took part, the driver for as long as Python worked, and of every hash
+  // one of the two had the value.
+  for (const count of [...Object.values(done), ...Object.values(python.done)])
+    expect(count).toBeGreaterThan(20)
   for (const hash of left) if ((await tokens.takeHash(hash)) !== null) taken.push(hash)
   expect([...taken, ...python.taken].sort()).toEqual([...hashes].sort())
 
   expect(await audit(redis, prefix)).toEqual([])
   const listed = (await Promise.all(OWNERS.map((owner) => tokens.list(owner)))).flat()
-  for (const token of listed) expect(await tokens.getKey(token.key, { touch: false })).toEqual(token)
+  for (const token of listed)
+    expect(await tokens.getKey(token.key, { touch: false })).toEqual(token)
   expect(listed.length).toBe(Object.keys(await keyspace(redis, `${prefix}:id:`)).length)
   await tokens.reset()
   expect(await keyspace(redis, prefix)).toEqual({})

@@ -1,4 +1,4 @@
-"""Works on the tokens and hashes that another program works on at the same time. See fire.test.ts."""
+"""Works on tokens and hashes together with another program, see fire.test.ts."""
 import json
 import os
 import random
@@ -39,7 +39,8 @@ for step in range(plan["steps"]):
     reply = None
     if what == "add":
         try:
-            reply = call("add", key, id, rng.choice(owners), json.dumps({"python": step}), *rng.choice(plan["options"]))
+            attrs, options = json.dumps({"python": step}), rng.choice(plan["options"])
+            reply = call("add", key, id, rng.choice(owners), attrs, *options)
         except redis.ResponseError as error:
             if not str(error).startswith("TSKEYTAKEN "):
                 raise
@@ -48,7 +49,7 @@ for step in range(plan["steps"]):
     elif what == "del":
         reply = call("del", id) or None
     elif what == "rotate":
-        reply = call("rotate", id, secrets.token_urlsafe(18), *rng.choice([[], ["GRACE", 60000]]))
+        reply = call("rotate", id, secrets.token_urlsafe(18), *rng.choice([[], ["GRACE", 10]]))
     else:
         reply, _ = call("getkey", "TOUCH", key)
     done[what] += reply is not None

@@ -1,0 +1,7 @@
+export * from './carried'
+export * from './clock'
+export * from './open'
+export * from './refuses'
+export * from './strange-owners'
+export * from './topology'
+export * from './via-callback'
