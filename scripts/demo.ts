@@ -13,12 +13,18 @@ interface Session {
 
 function say(what: string, ...values: unknown[]): void {
   console.log(`\n${what}`)
-  for (const value of values) console.log('   ', typeof value === 'object' ? JSON.stringify(value) : value)
+  for (const value of values)
+    console.log('   ', typeof value === 'object' ? JSON.stringify(value) : value)
 }
 
 async function main(): Promise<void> {
   const server = await useRedis()
-  const tokens = Tokenstore<Session>({ redis: server.url, prefix: PREFIX, idle: 30 * 60, ttl: 30 * 24 * 3600 })
+  const tokens = Tokenstore<Session>({
+    redis: server.url,
+    prefix: PREFIX,
+    idle: 30 * 60,
+    ttl: 30 * 24 * 3600
+  })
   const redis = new Redis(server.url)
   try {
     const phone = await tokens.add({ owner_id: 'ann', attrs: { device: 'phone' } })
@@ -26,7 +32,10 @@ async function main(): Promise<void> {
     say('Ann logs in on two devices. The phone gets:', phone)
 
     const seen = await tokens.getKey(phone.key)
-    say('A request comes with the key of the phone. Who is it?', `${seen?.owner_id}, on a ${seen?.attrs.device}`)
+    say(
+      'A request comes with the key of the phone. Who is it?',
+      `${seen?.owner_id}, on a ${seen?.attrs.device}`
+    )
 
     await tokens.update(phone.id, (attrs) => ({ ...attrs, theme: 'dark' }))
     const devices = await tokens.list('ann')
@@ -46,14 +55,19 @@ async function main(): Promise<void> {
     const fresh = await tokens.add({ owner_id: 'ann', attrs: { device: 'phone' } })
 
     const left = new Set<string>() // SCAN may name one twice
-    for await (const names of redis.scanStream({ match: `${PREFIX}:*` }) as AsyncIterable<string[]>) {
+    for await (const names of redis.scanStream({ match: `${PREFIX}:*` }) as AsyncIterable<
+      string[]
+    >) {
       for (const name of names) {
         left.add(
           `${name.replace(fresh.key, '<its key>')}  (${await redis.type(name)}, ends in ${await redis.ttl(name)} s)`
         )
       }
     }
-    say('All that is left in Redis, one token under three names and the name of the last code:', ...[...left].sort())
+    say(
+      'All that is left in Redis, one token under three names and the name of the last code:',
+      ...[...left].sort()
+    )
     say('reset() removes it:', await tokens.reset())
   } finally {
     await tokens.quit()

@@ -26,7 +26,10 @@ const derived: Record<string, string> = {
     '// Generated from lua/*.lua by `npm run generate`. The texts are those files, byte for byte.',
     'export const scripts = {',
     scripts
-      .map(({ name, sha1, lua }) => `  ${name}: {\n    sha1: '${sha1}',\n    lua: ${JSON.stringify(lua)}\n  }`)
+      .map(
+        ({ name, sha1, lua }) =>
+          `  ${name}: {\n    sha1: '${sha1}',\n    lua: ${JSON.stringify(lua)}\n  }`
+      )
       .join(',\n'),
     '} as const',
     '',
@@ -46,7 +49,10 @@ function page(text: string): string {
   const tables = { scripts: scriptTable(), errors: errorTable() }
   for (const [name, table] of Object.entries(tables)) {
     const between = new RegExp(`(<!-- ${name} -->\n).*?(<!-- /${name} -->)`, 's')
-    text = text.replace(between, (_all, open: string, close: string) => `${open}\n${table}\n${close}`)
+    text = text.replace(
+      between,
+      (_all, open: string, close: string) => `${open}\n${table}\n${close}`
+    )
   }
   for (const { name, sha1 } of scripts) {
     text = text.replace(new RegExp(`^(${name} +)[0-9a-f]{40}\\b`, 'gm'), `$1${sha1}`)
@@ -55,7 +61,8 @@ function page(text: string): string {
 }
 
 function scriptTable(): string {
-  const replies = (rows: Row[]): string => rows.map(([thing, said]) => `\`${thing}\` ${said}`.trim()).join('<br>')
+  const replies = (rows: Row[]): string =>
+    rows.map(([thing, said]) => `\`${thing}\` ${said}`.trim()).join('<br>')
   return table(
     ['script', 'ARGV, after KEYS[1] = root', 'replies', 'errors'],
     scripts.map(({ name, header }) => [
@@ -89,7 +96,11 @@ function errorTable(): string {
 }
 
 function table(head: string[], rows: string[][]): string {
-  const cells = [head, head.map(() => '---'), ...rows.map((row) => row.map((cell) => cell.replaceAll('|', '\\|')))]
+  const cells = [
+    head,
+    head.map(() => '---'),
+    ...rows.map((row) => row.map((cell) => cell.replaceAll('|', '\\|')))
+  ]
   return cells.map((row) => `| ${row.join(' | ')} |\n`).join('')
 }
 

@@ -72,13 +72,16 @@ export async function startReplica(masterPort: number, args: string[] = []): Pro
 
 export const startMaster = (args: string[] = []): Promise<Node> => startNode([...QUICK, ...args])
 
-const follows = (node: Node): Promise<void> => until(async () => (await info(node)).includes('master_link_status:up'))
+const follows = (node: Node): Promise<void> =>
+  until(async () => (await info(node)).includes('master_link_status:up'))
 const info = (node: Node): Promise<string> => node.redis.info('replication')
 
 /** Who is a master now and answers. */
 async function mastersOf(nodes: Node[]): Promise<Node[]> {
   const roles = await Promise.all(
-    nodes.map(async ({ redis, paused }) => (redis.status === 'ready' && !paused ? redis.role().catch(() => []) : []))
+    nodes.map(async ({ redis, paused }) =>
+      redis.status === 'ready' && !paused ? redis.role().catch(() => []) : []
+    )
   )
   return nodes.filter((_, i) => roles[i]![0] === 'master')
 }
@@ -110,7 +113,9 @@ export async function startCluster(): Promise<RedisCluster> {
     await Promise.all(nodes.map((node) => node.stop()))
   }
   try {
-    nodes.push(...(await Promise.all(Array.from({ length: 2 * MASTERS }, () => startClusterNode(args)))))
+    nodes.push(
+      ...(await Promise.all(Array.from({ length: 2 * MASTERS }, () => startClusterNode(args))))
+    )
     const ids = await Promise.all(nodes.map(({ redis }) => redis.cluster('MYID')))
     const idOf = (node: Node): string => ids[nodes.indexOf(node)]!
 
@@ -127,14 +132,19 @@ export async function startCluster(): Promise<RedisCluster> {
     })
     for (let i = 0; i < MASTERS; i++) {
       const slots = Array.from({ length: SLOTS }, (_, slot) => slot)
-      const [from, to] = [Math.round((SLOTS * i) / MASTERS), Math.round((SLOTS * (i + 1)) / MASTERS)]
+      const [from, to] = [
+        Math.round((SLOTS * i) / MASTERS),
+        Math.round((SLOTS * (i + 1)) / MASTERS)
+      ]
       await nodes[i]!.redis.cluster('ADDSLOTS', ...slots.slice(from, to))
       await nodes[i + MASTERS]!.redis.cluster('REPLICATE', ids[i]!)
     }
 
     const masters = async (): Promise<Node[]> => {
       const found = await mastersOf(nodes)
-      const slots = await Promise.all(found.map(({ redis }) => redis.cluster('NODES') as Promise<string>))
+      const slots = await Promise.all(
+        found.map(({ redis }) => redis.cluster('NODES') as Promise<string>)
+      )
       // One that comes back after a failover calls itself a master until it hears of its successor.
       return found.filter((_, i) => /myself,master - \S+ \S+ \S+ \S+ \d/.test(slots[i]!))
     }
@@ -143,7 +153,9 @@ export async function startCluster(): Promise<RedisCluster> {
       await until(async () => {
         const all = await masters()
         const ports = await Promise.all(all.map(({ redis }) => ownerPort(redis, slot)))
-        owner = ports.every((port) => port === ports[0]) ? nodes.find(({ port }) => port === ports[0]) : undefined
+        owner = ports.every((port) => port === ports[0])
+          ? nodes.find(({ port }) => port === ports[0])
+          : undefined
         return owner !== undefined && all.length === MASTERS
       })
       return owner!
@@ -160,7 +172,8 @@ export async function startCluster(): Promise<RedisCluster> {
         await sleep(pause)
       }
       const others = (await masters()).filter((node) => node !== to && node !== from)
-      for (const { redis } of [to, from, ...others]) await redis.cluster('SETSLOT', slot, 'NODE', idOf(to))
+      for (const { redis } of [to, from, ...others])
+        await redis.cluster('SETSLOT', slot, 'NODE', idOf(to))
       return Date.now() - begun
     }
     const patience = async (ms: number): Promise<void> => {
@@ -278,21 +291,29 @@ export async function startSentinels(): Promise<SentinelGroup> {
     }
     const complete = (): Promise<void> =>
       until(async () => {
-        const [others, replicas, flags] = await Promise.all(['num-other-sentinels', 'num-slaves', 'flags'].map(known))
-        const all = await Promise.all(sentinels.map(({ redis }) => redis.call('SENTINEL', 'REPLICAS', name)))
+        const [others, replicas, flags] = await Promise.all(
+          ['num-other-sentinels', 'num-slaves', 'flags'].map(known)
+        )
+        const all = await Promise.all(
+          sentinels.map(({ redis }) => redis.call('SENTINEL', 'REPLICAS', name))
+        )
         return (
           others!.every((n) => n === '2') &&
           replicas!.every((n) => n === '2') &&
           flags!.every((flag) => flag === 'master') &&
           (all as string[][][]).every((list) =>
-            list.every((replica) => replica[replica.indexOf('flags') + 1] === 'slave' && linkOk(replica))
+            list.every(
+              (replica) => replica[replica.indexOf('flags') + 1] === 'slave' && linkOk(replica)
+            )
           )
         )
       }, SENTINELS_MS)
     await complete()
     const patience = async (ms: number): Promise<void> => {
       await Promise.all(
-        sentinels.map(({ redis }) => redis.call('SENTINEL', 'SET', name, 'down-after-milliseconds', ms))
+        sentinels.map(({ redis }) =>
+          redis.call('SENTINEL', 'SET', name, 'down-after-milliseconds', ms)
+        )
       )
     }
     const rejoin = async (server: Node): Promise<void> => {
@@ -313,7 +334,8 @@ export async function startSentinels(): Promise<SentinelGroup> {
   }
 }
 
-const linkOk = (replica: string[]): boolean => replica[replica.indexOf('master-link-status') + 1] === 'ok'
+const linkOk = (replica: string[]): boolean =>
+  replica[replica.indexOf('master-link-status') + 1] === 'ok'
 
 async function startSentinel(config: string[]): Promise<Node> {
   const dir = mkdtempSync(join(tmpdir(), 'tokenstore-sentinel-'))
@@ -342,10 +364,32 @@ export async function startTls(args: string[] = []): Promise<TlsServer> {
   }
   const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes']
   try {
-    openssl('req', '-x509', ...newKey, '-keyout', 'ca.key', '-out', 'ca.crt', '-subj', '/CN=private CA', '-days', '2')
+    openssl(
+      'req',
+      '-x509',
+      ...newKey,
+      '-keyout',
+      'ca.key',
+      '-out',
+      'ca.crt',
+      '-subj',
+      '/CN=private CA',
+      '-days',
+      '2'
+    )
     openssl('req', ...newKey, '-keyout', 'redis.key', '-out', 'redis.csr', '-subj', '/CN=localhost')
     writeFileSync(at('san'), `subjectAltName=DNS:localhost,IP:${HOST}\n`)
-    const signed = ['-CA', 'ca.crt', '-CAkey', 'ca.key', '-CAcreateserial', '-extfile', 'san', '-days', '2']
+    const signed = [
+      '-CA',
+      'ca.crt',
+      '-CAkey',
+      'ca.key',
+      '-CAcreateserial',
+      '-extfile',
+      'san',
+      '-days',
+      '2'
+    ]
     openssl('x509', '-req', '-in', 'redis.csr', ...signed, '-out', 'redis.crt')
     const tls = [
       '--tls-cert-file',
@@ -356,12 +400,25 @@ export async function startTls(args: string[] = []): Promise<TlsServer> {
       at('ca.crt')
     ]
     const port = await freePort()
-    const node = await startNode(['--tls-port', String(port), ...tls, '--tls-auth-clients', 'no', ...args])
+    const node = await startNode([
+      '--tls-port',
+      String(port),
+      ...tls,
+      '--tls-auth-clients',
+      'no',
+      ...args
+    ])
     const stop = async (): Promise<void> => {
       await node.stop()
       rmSync(dir, { recursive: true, force: true })
     }
-    return { url: `rediss://localhost:${port}`, port, ca: readFileSync(at('ca.crt'), 'utf8'), node, stop }
+    return {
+      url: `rediss://localhost:${port}`,
+      port,
+      ca: readFileSync(at('ca.crt'), 'utf8'),
+      node,
+      stop
+    }
   } catch (error) {
     rmSync(dir, { recursive: true, force: true })
     throw error

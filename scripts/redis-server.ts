@@ -80,7 +80,9 @@ function onPath(): string | undefined {
 }
 
 async function built(): Promise<string | undefined> {
-  console.error('No redis-server on the PATH: trying to download and build one (redis-memory-server) ...')
+  console.error(
+    'No redis-server on the PATH: trying to download and build one (redis-memory-server) ...'
+  )
   try {
     return await RedisBinary.getPath()
   } catch (error) {
@@ -118,7 +120,12 @@ export function freePort(wanted = 0): Promise<number> {
   })
 }
 
-async function tryStart(binary: string, port: number, dir: string, args: string[]): Promise<RedisServer> {
+async function tryStart(
+  binary: string,
+  port: number,
+  dir: string,
+  args: string[]
+): Promise<RedisServer> {
   const log = join(dir, 'redis.log')
   rmSync(log, { force: true })
   const file = args[0]?.startsWith('-') === false ? args.slice(0, 1) : []
@@ -169,7 +176,9 @@ async function tryStart(binary: string, port: number, dir: string, args: string[
       const text = existsSync(log) ? readFileSync(log, 'utf8') : ''
       if (exited || Date.now() > deadline) {
         const lines = (text + said).trim().split('\n').slice(-10).join('\n')
-        throw new Error(`${binary} ${exited ? 'does not start' : 'is not ready after 30 s'}:\n${lines}`)
+        throw new Error(
+          `${binary} ${exited ? 'does not start' : 'is not ready after 30 s'}:\n${lines}`
+        )
       }
       if (!/eady to accept connections|Sentinel ID is/.test(text)) continue
       const info = await client.info('server')

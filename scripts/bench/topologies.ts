@@ -1,9 +1,16 @@
-/** What a token costs on each topology of the README: memory of the masters, and calls per second. */
+/**
+ * What a token costs on each topology of the README: memory of the masters, and
+ * calls per second.
+ */
 import { Cluster, Redis } from 'ioredis'
 import { startCluster } from '../redis-cluster'
 import { startRedis } from '../redis-server'
-import { library, type Attrs } from './adapters'
-import type { Progress, Settings } from './measure'
+import { ATTRS, type Attrs } from './attrs'
+import { library } from './library'
+import type { Progress } from './progress'
+import { runCalls } from './run-calls'
+import type { Settings } from './settings'
+import { usedMemory } from './used-memory'
 
 export interface Topology {
   topology: string
@@ -23,13 +30,24 @@ interface Place {
 
 const IN_FLIGHT = 256
 const PER_OWNER = 10
-const ATTRS: Attrs = { name: 'Ada', role: 'admin', device: 'phone', ip: '192.0.2.7' }
 
 const KINDS = [
   { topology: 'one server', place: oneServer, config: { prefix: 'token' } },
-  { topology: 'one server, partitioned', place: oneServer, config: { prefix: 'token', partitioned: true } },
-  { topology: 'cluster, one slot', place: cluster, config: { prefix: '{token}' } },
-  { topology: 'cluster, all slots', place: cluster, config: { prefix: 'token' } }
+  {
+    topology: 'one server, partitioned',
+    place: oneServer,
+    config: { prefix: 'token', partitioned: true }
+  },
+  {
+    topology: 'cluster, one slot',
+    place: cluster,
+    config: { prefix: '{token}' }
+  },
+  {
+    topology: 'cluster, all slots',
+    place: cluster,
+    config: { prefix: 'token' }
+  }
 ]
 
 async function oneServer(): Promise<Place> {
@@ -58,18 +76,28 @@ async function cluster(): Promise<Place> {
   }
 }
 
-export async function topologies({ topologyTokens }: Settings, progress: Progress): Promise<Topology[]> {
+export async function topologies(
+  { topologyTokens }: Settings,
+  progress: Progress
+): Promise<Topology[]> {
   const found: Topology[] = []
   for (const { topology, place, config } of KINDS) {
     progress('topology', found.length, KINDS.length)
     const { redis, masters, stop } = await place()
-    const tokens = library().Tokenstore<Attrs>({ ...config, redis, timeout: 60_000 })
+    const tokens = library().Tokenstore<Attrs>({
+      ...config,
+      redis,
+      timeout: 60_000
+    })
     try {
       const keys: string[] = []
       await tokens.count('nobody')
       const before = await used(masters)
       const add = await perSecond(topologyTokens, async (n) => {
-        const { key } = await tokens.add({ owner_id: `owner-${Math.floor(n / PER_OWNER)}`, attrs: ATTRS })
+        const { key } = await tokens.add({
+          owner_id: `owner-${Math.floor(n / PER_OWNER)}`,
+          attrs: ATTRS
+        })
         keys.push(key)
       })
       const bytes = ((await used(masters)) - before) / topologyTokens
@@ -85,22 +113,12 @@ export async function topologies({ topologyTokens }: Settings, progress: Progres
 
 async function used(masters: Redis[]): Promise<number> {
   let sum = 0
-  for (const master of masters) {
-    const info = await master.info('memory')
-    const field = (name: string): number => Number(new RegExp(`^${name}:(\\d+)`, 'm').exec(info)?.[1])
-    // What clients, and replicas that read the stream of writes, have in buffers is no token's.
-    sum += field('used_memory_dataset') + field('used_memory_overhead') - field('mem_clients_normal')
-    sum -= field('mem_clients_slaves') + field('mem_replication_backlog')
-  }
+  for (const master of masters) sum += await usedMemory(master)
   return sum
 }
 
 async function perSecond(calls: number, call: (n: number) => Promise<unknown>): Promise<number> {
-  let next = 0
-  const caller = async (): Promise<void> => {
-    while (next < calls) await call(next++)
-  }
   const start = performance.now()
-  await Promise.all(Array.from({ length: IN_FLIGHT }, caller))
+  await runCalls(calls, IN_FLIGHT, call)
   return (1000 * calls) / (performance.now() - start)
 }

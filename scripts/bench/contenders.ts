@@ -1,20 +1,14 @@
 /**
- * What is compared: this library as built, plain ioredis commands that do the same job (the floor), and other session
- * stores. Each is one small object with the same methods, and gets the client that it comes with.
+ * What is compared: this library as built, plain ioredis commands that do the
+ * same job (the floor), and other session stores. Each is one small object with
+ * the same methods, and gets the client that it comes with.
  */
-import { execFileSync } from 'node:child_process'
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
-import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import uid2 from 'uid2'
 import { v7 as uuidV7 } from 'uuid'
-import type * as Main from '../../src/main'
-
-export const root = join(__dirname, '..', '..')
-export const cache = join(root, 'node_modules', '.cache', 'tokenstore-bench')
-
-export type Attrs = Record<string, string>
+import type { Attrs } from './attrs'
+import { library } from './library'
+import { peer } from './peers'
 
 /** What finds a token again. Stores without ids leave the id empty. */
 export interface Handle {
@@ -23,7 +17,8 @@ export interface Handle {
 }
 
 export interface Contender {
-  add(owner: string, attrs: Attrs): Promise<Handle>
+  /** `ttl` in seconds; without it the token never ends, where that can be. */
+  add(owner: string, attrs: Attrs, ttl?: number): Promise<Handle>
   getKey(token: Handle): Promise<object | null>
   set(token: Handle, attrs: Attrs): Promise<unknown>
   del(token: Handle): Promise<unknown>
@@ -42,57 +37,18 @@ export const NAMES = [
 ] as const
 export type Name = (typeof NAMES)[number]
 
-export const TITLES: Record<string, string> = {
+const TITLES: Record<string, string> = {
   tokenstore: 'this library',
   floor: 'plain ioredis',
   autopipelining: 'ioredis, autopipelining'
 }
+export const titleOf = (name: string): string => TITLES[name] ?? name
 
-// connect-redis 10 wants Node 22; 9 is its newest on Node 20, and takes the same client.
-const PEERS = {
-  tokenstore: '0.0.4',
-  'redis-sessions': '4.0.0',
-  'connect-redis': '9.0.0',
-  redis: '6.3.1',
-  'express-session': '1.19.0'
+/** Whether a contender has that operation at all. */
+export function can(name: Name, op: string): boolean {
+  if (name === 'connect-redis') return !op.startsWith('list')
+  return name !== 'tokenstore 0.0.4' || !op.endsWith('ttl')
 }
-
-/** Installs the peers into a folder of their own. False when that does not work, with the reason on stderr. */
-export function installPeers(): boolean {
-  const list = join(cache, 'package.json')
-  const wanted = JSON.stringify({ private: true, dependencies: PEERS }, null, 2)
-  if (existsSync(join(cache, 'node_modules', 'redis')) && readFileSync(list, 'utf8') === wanted) return true
-  mkdirSync(cache, { recursive: true })
-  writeFileSync(list, wanted)
-  try {
-    const options = ['--ignore-scripts', '--no-save', '--no-package-lock', '--no-audit', '--no-fund', '--silent']
-    execFileSync('npm', ['install', ...options], { cwd: cache, stdio: ['ignore', 'ignore', 'inherit'] })
-    return true
-  } catch (error) {
-    console.error(`The other session stores cannot be installed: ${String(error).split('\n')[0]}`)
-    return false
-  }
-}
-
-export function versions(peers: boolean): Record<string, string> {
-  const own = createRequire(join(root, 'package.json'))
-  const version = (path: string): string => (JSON.parse(readFileSync(path, 'utf8')) as { version: string }).version
-  const found: Record<string, string> = {
-    tokenstore: version(join(root, 'package.json')),
-    ioredis: version(own.resolve('ioredis/package.json'))
-  }
-  if (!peers) return found
-  const inCache = (...path: string[]): string => version(join(cache, 'node_modules', ...path, 'package.json'))
-  return {
-    ...found,
-    'tokenstore 0.0.4': `0.0.4 with redis ${inCache('tokenstore', 'node_modules', 'redis')}`,
-    'redis-sessions': `${inCache('redis-sessions')} with redis ${inCache('redis-sessions', 'node_modules', 'redis')}`,
-    'connect-redis': `${inCache('connect-redis')} with redis ${inCache('redis')}`
-  }
-}
-
-export const library = (): typeof Main => createRequire(__filename)(join(root, 'dist', 'index.js')) as typeof Main
-const peer = (name: string): unknown => createRequire(join(cache, 'package.json'))(name)
 
 export async function open(name: Name, url: string): Promise<Contender> {
   if (name === 'tokenstore') return current(url)
@@ -104,9 +60,13 @@ export async function open(name: Name, url: string): Promise<Contender> {
 }
 
 function current(url: string): Contender {
-  const store = library().Tokenstore<Attrs>({ redis: url, prefix: 'now', timeout: 60_000 })
+  const store = library().Tokenstore<Attrs>({
+    redis: url,
+    prefix: 'now',
+    timeout: 60_000
+  })
   return {
-    add: (owner_id, attrs) => store.add({ owner_id, attrs }),
+    add: (owner_id, attrs, ttl) => store.add({ owner_id, attrs, ttl }),
     getKey: ({ key }) => store.getKey(key),
     set: ({ id }, attrs) => store.set(id, attrs),
     del: ({ id }) => store.del(id),
@@ -115,11 +75,15 @@ function current(url: string): Contender {
   }
 }
 
-/** The fewest plain commands that do the job; those that write several names do it in a MULTI. */
+/**
+ * The fewest plain commands that do the job; those that write several names do
+ * it in a MULTI.
+ */
 function floor(redis: Redis): Contender {
   interface Record {
     id: string
     owner_id: string
+    ends_at?: number
     attrs: Attrs
   }
   const root = redis.options.enableAutoPipelining ? 'auto' : 'floor'
@@ -127,11 +91,15 @@ function floor(redis: Redis): Contender {
   const idName = (id: string): string => `${root}:id:${id}`
   const ownerSet = (owner: string): string => `${root}:tokens:${owner}`
   return {
-    async add(owner_id, attrs) {
+    async add(owner_id, attrs, ttl) {
       const key = uid2(24)
       const id = uuidV7()
-      const record = JSON.stringify({ id, owner_id, attrs })
-      await redis.multi().set(keyName(key), record).set(idName(id), key).zadd(ownerSet(owner_id), '+inf', id).exec()
+      const ends_at = ttl && Date.now() + 1000 * ttl
+      const record = JSON.stringify({ id, owner_id, ends_at, attrs })
+      const writes = redis.multi().zadd(ownerSet(owner_id), ends_at ?? '+inf', id)
+      if (ends_at === undefined) writes.set(keyName(key), record).set(idName(id), key)
+      else writes.set(keyName(key), record, 'PXAT', ends_at).set(idName(id), key, 'PXAT', ends_at)
+      await writes.exec()
       return { key, id }
     },
     async getKey({ key }) {
@@ -158,7 +126,10 @@ function floor(redis: Redis): Contender {
       const ids = await redis.zrange(ownerSet(owner), '0', '-1')
       const keys = (await redis.mget(ids.map(idName))) as string[]
       const records = (await redis.mget(keys.map(keyName))) as string[]
-      return records.map((record, i) => ({ key: keys[i], ...(JSON.parse(record) as Record) }))
+      return records.map((record, i) => ({
+        key: keys[i],
+        ...(JSON.parse(record) as Record)
+      }))
     },
     async reset() {
       for (let cursor = '0'; ;) {
@@ -189,10 +160,14 @@ function old(url: string): Contender {
     reset(done: Done): void
   }
   const { hostname: host, port } = new URL(url)
-  const store = (peer('tokenstore') as { api(config: object): Old }).api({ redis: { host, port }, prefix: 'old' })
+  const store = (peer('tokenstore') as { api(config: object): Old }).api({
+    redis: { host, port },
+    prefix: 'old'
+  })
   return {
     add: (owner_id, attrs) => promised((done) => store.add({ owner_id, attrs }, done)),
-    getKey: async ({ key }) => (await promised<object | false>((done) => store.getKey(key, done))) || null,
+    getKey: async ({ key }) =>
+      (await promised<object | false>((done) => store.getKey(key, done))) || null,
     set: ({ id }, attrs) => promised((done) => store.setAttrs(id, attrs, done)),
     del: ({ id }) => promised((done) => store.del(id, done)),
     list: (owner) => promised((done) => store.list(owner, done)),
@@ -200,7 +175,10 @@ function old(url: string): Contender {
   }
 }
 
-/** Its `get` counts as a use of the session, which it writes down every time. */
+/**
+ * Its `get` counts as a use of the session, which it writes down every time.
+ * A session always has an end.
+ */
 async function redisSessions(url: string): Promise<Contender> {
   interface Sessions {
     toConnect: Promise<unknown>
@@ -211,13 +189,21 @@ async function redisSessions(url: string): Promise<Contender> {
     killall(options: object): Promise<object>
     soid(options: object): Promise<{ sessions: object[] }>
   }
-  const { default: Store } = peer('redis-sessions') as { default: new (options: object) => Sessions }
+  const { default: Store } = peer('redis-sessions') as {
+    default: new (options: object) => Sessions
+  }
   const store = new Store({ options: { url }, namespace: 'rs', wipe: 0 })
   await store.toConnect
   const app = 'app'
   return {
-    async add(id, attrs) {
-      const { token } = await store.create({ app, id, ip: '192.0.2.7', ttl: 2592000, d: attrs })
+    async add(id, attrs, ttl = 2592000) {
+      const { token } = await store.create({
+        app,
+        id,
+        ip: '192.0.2.7',
+        ttl,
+        d: attrs
+      })
       return { key: token, id: '' }
     },
     getKey: ({ key }) => store.get({ app, token: key }),
@@ -228,7 +214,10 @@ async function redisSessions(url: string): Promise<Contender> {
   }
 }
 
-/** Has no index of owners to keep, and so none to list by; writes the whole session where others change attrs. */
+/**
+ * Has no index of owners to keep, and so none to list by; writes the whole
+ * session where others change attrs.
+ */
 async function connectRedis(url: string): Promise<Contender> {
   interface Sessions {
     get(sid: string): Promise<object | null>
@@ -236,11 +225,20 @@ async function connectRedis(url: string): Promise<Contender> {
     destroy(sid: string): Promise<unknown>
     clear(): Promise<unknown>
   }
-  const { createClient } = peer('redis') as { createClient(options: object): { connect(): Promise<unknown> } }
-  const { RedisStore } = peer('connect-redis') as { RedisStore: new (options: object) => Sessions }
+  const { createClient } = peer('redis') as {
+    createClient(options: object): { connect(): Promise<unknown> }
+  }
+  const { RedisStore } = peer('connect-redis') as {
+    RedisStore: new (options: object) => Sessions
+  }
   const client = createClient({ url })
   await client.connect()
-  const store = new RedisStore({ client, prefix: 'cr:', disableTTL: true, scanCount: 1000 })
+  const store = new RedisStore({
+    client,
+    prefix: 'cr:',
+    disableTTL: true,
+    scanCount: 1000
+  })
   return {
     async add(owner_id, attrs) {
       const key = uid2(24)
