@@ -8,14 +8,14 @@
   ARGV[4]  attrs           JSON object, kept as it is
   Option   TTL ms          1..9999999999999, expires this long after issue
   Option   IDLE ms         1..9999999999999, expires this long after its last use
-  Option   EVERY ms        1..IDLE, a use is written once it moves the end this far; else IDLE / 10
+  Option   EVERY ms        1..IDLE, a use is written once it moves the expiry so far; else IDLE / 10
   Option   LIMIT n REJECT|EVICT  1..9999999999999, at most n live tokens of this owner
 
-  Writes   <root>:key:<key>            the record, with its TTL; an evicted token's deleted
-           <root>:id:<id>              the key, with the same TTL; an evicted token's deleted
+  Writes   <root>:key:<key>            the record, with its TTL; that of an evicted token: deleted
+           <root>:id:<id>              the key, with the same TTL; that of an evicted token: deleted
            <root>:tokens:<owner_id>    id added, expired ids dropped; the TTL of its last to expire
   Returns  key, record, expires_at     Unix ms, 0 for never; as stored when key and id are; then
-           the ids evicted             those to expire first, of never-ending ones the lowest
+           the ids evicted             those to expire first, of those that never do the lowest
   Errors   TSBADARG                    an argument is missing or malformed; nothing written
            TSKEYTAKEN                  the key is in use, or the id has another key; nothing written
            TSLIMIT                     LIMIT n REJECT and n are live; nothing written
@@ -68,6 +68,7 @@ local record = '{"id":"' .. id .. owner .. by_ttl .. by_use .. '"attrs":' .. att
 
 redis.call('ZADD', owner_set, expires_at, id)
 redis.call('ZREMRANGEBYSCORE', owner_set, '-inf', '(' .. now)
+if expires_at == math.huge then redis.call('PERSIST', owner_set) end
 local reply = { key, record, expires_at < math.huge and expires_at or 0 }
 for _, victim in ipairs(evicted) do -- by MGET: no error may follow a write
   local its_key = redis.call('MGET', root .. ':id:' .. victim)[1] or ''
@@ -83,7 +84,6 @@ end
 local lasting = expires_at < math.huge and { 'PXAT', expires_at } or {}
 redis.call('SET', key_name, record, unpack(lasting))
 redis.call('SET', id_name, key, unpack(lasting))
-if expires_at == math.huge then redis.call('PERSIST', owner_set) end
 if expires_at == math.huge then return reply end
 local last = redis.call('ZRANGE', owner_set, -1, -1, 'WITHSCORES')[2]
 if last and last ~= 'inf' then redis.call('PEXPIREAT', owner_set, last) end

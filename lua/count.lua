@@ -6,7 +6,7 @@
 
   Writes   nothing
   Returns  integer                     the live ids of the owner set
-  Errors   TSBADARG                    an argument is missing; nothing written
+  Errors   TSBADARG                    an argument is missing, empty or too many; nothing written
 ]]
 local root, owner_id = KEYS[1], ARGV[1]
 if #KEYS ~= 1 or #ARGV ~= 1 or owner_id == '' then

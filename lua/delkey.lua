@@ -9,7 +9,7 @@
            <root>:id:<id>              deleted
   Returns  1                           revoked
            0                           unknown, revoked before or expired
-  Errors   TSBADARG                    an argument is missing; nothing written
+  Errors   TSBADARG                    an argument is missing, empty or too many; nothing written
            TSRECORD                    a foreign record; nothing written
 ]]
 local root, given = KEYS[1], ARGV[1]

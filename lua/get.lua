@@ -7,7 +7,7 @@
   Writes   nothing
   Returns  key, record, expires_at     expires_at in Unix ms, 0 for never
            nil                         unknown, revoked or expired
-  Errors   TSBADARG                    an argument is missing; nothing written
+  Errors   TSBADARG                    an argument is missing, empty or too many; nothing written
            TSRECORD                    a foreign record; nothing written
 ]]
 local root, id = KEYS[1], ARGV[1]

@@ -6,8 +6,8 @@
 
   Writes   nothing
   Returns  value                       JSON text
-           nil                         unknown, expired or taken; nothing written
-  Errors   TSBADARG                    an argument is missing; nothing written
+           nil                         unknown, expired or taken
+  Errors   TSBADARG                    an argument is missing, empty or too many; nothing written
 ]]
 local root, hash = KEYS[1], ARGV[1]
 if #KEYS ~= 1 or #ARGV ~= 1 or hash == '' then

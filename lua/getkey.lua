@@ -5,11 +5,11 @@
   ARGV[1]   TOUCH|PEEK     whether the call is a use, or changes nothing
   ARGV[2..] key [key ...]  1 to 1,000 keys
 
-  Writes   with TOUCH, once the end of a token with IDLE moves by EVERY or more, never past ends_at:
+  Writes   with TOUCH, once the expiry of a token with IDLE moves by EVERY, never past ends_at:
            <root>:key:<key>            the TTL
            <root>:id:<id>              the TTL
            <root>:tokens:<owner_id>    score of the id, TTL of its last to expire
-  Returns  for each key record         nil when unknown, rotated out, revoked or expired
+  Returns  for each key record         nil when unknown, past its grace, revoked or expired
                     and expires_at     Unix ms, 0 for never and for nil
   Errors   TSBADARG                    an argument is missing or malformed; nothing written
            TSRECORD                    a foreign record; nothing written
@@ -49,7 +49,7 @@ for i = 1, #ARGV - 1 do
 end
 
 local now
-for i, token in pairs(idlers) do -- at most one a key
+for i, token in pairs(idlers) do -- in any order: two keys of one token share ends_of
   local name, time = names[i], not now and redis.call('TIME')
   now = now or time[1] * 1000 + math.floor(time[2] / 1000)
   local ends = math.min(now + token.idle, token.ends_at or math.huge)

@@ -6,7 +6,7 @@
   Option   AFTER cursor    go on behind this place, from an earlier reply
   Option   COUNT n         1..1000, look at this many members; all of them when absent
 
-  Writes   <root>:tokens:<owner_id>    ids without a record dropped; the TTL of its last to expire
+  Writes   <root>:tokens:<owner_id>    ids without an own record dropped; TTL of its last to expire
   Returns  cursor                      empty at the end; then for each token
            key, record, expires_at     expires_at in Unix ms, 0 for never
   Errors   TSBADARG                    an argument is missing or malformed; nothing written

@@ -1,5 +1,5 @@
 --[[
-  rotate -- give a token a new key; the old one ends now or after a grace, all else stays.
+  rotate -- give a token a new key; the old one is dead at once or after a grace, all else stays.
 
   KEYS[1]  root            e.g. token, or token:{k3F}
   ARGV[1]  id              1 byte or more

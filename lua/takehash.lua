@@ -7,7 +7,7 @@
   Writes   <root>:hash:<hash>          deleted
   Returns  value                       JSON text
            nil                         unknown, expired or already taken; nothing written
-  Errors   TSBADARG                    an argument is missing; nothing written
+  Errors   TSBADARG                    an argument is missing, empty or too many; nothing written
 ]]
 local root, hash = KEYS[1], ARGV[1]
 if #KEYS ~= 1 or #ARGV ~= 1 or hash == '' then

@@ -51,7 +51,7 @@ async function main(): Promise<void> {
     say('She forgot her password. The mail says:', `https://example.com/reset?code=${code}`)
     say('A mail scanner opens the link, which only looks:', await tokens.getHash(code))
     say('Ann uses it; it counts once:', await tokens.takeHash(code), await tokens.takeHash(code))
-    say('A new password ends every session but a fresh one:', await tokens.delOwner('ann'))
+    say('A new password revokes every session but a fresh one:', await tokens.delOwner('ann'))
     const fresh = await tokens.add({ owner_id: 'ann', attrs: { device: 'phone' } })
 
     const left = new Set<string>() // SCAN may name one twice
@@ -60,7 +60,7 @@ async function main(): Promise<void> {
     >) {
       for (const name of names) {
         left.add(
-          `${name.replace(fresh.key, '<its key>')}  (${await redis.type(name)}, ends in ${await redis.ttl(name)} s)`
+          `${name.replace(fresh.key, '<its key>')}  (${await redis.type(name)}, expires in ${await redis.ttl(name)} s)`
         )
       }
     }

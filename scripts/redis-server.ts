@@ -30,7 +30,7 @@ export interface Place {
 }
 
 const ways = `No Redis server to be had. Provide one in one of three ways:
-  1. install redis-server or valkey-server (6.2 or newer) so that it is on the PATH
+  1. install redis-server or valkey-server (7.0 or newer) so that it is on the PATH
   2. name its binary:         REDIS_SERVER=/path/to/redis-server
   3. name a running server:   REDIS_URL=redis://127.0.0.1:6379`
 

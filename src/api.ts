@@ -6,33 +6,31 @@ import type { Config, Token } from './types'
 // What tokenstore 0.0.4 made: crypto.randomBytes(8) in hex.
 const HASH_SIZE = 16
 
-type Done<T> = Callback<T>
-
 /**
  * The facade for code written against tokenstore 0.0.4: callbacks only, `setAttrs`, `false`
  * for not found, hashes of 16 characters, and the object given to `add` filled in.
  */
 export interface Api {
   /** Issues a token and fills in `key` and `id` of the object given, which is also the result. */
-  add(token: { owner_id: string; attrs?: object; key?: string }, done: Done<Token>): void
-  getKey(key: string, done: Done<Token | false>): void
-  get(id: string, done: Done<Token | false>): void
-  set(id: string, attrs: object, done: Done<Token | false>): void
-  setAttrs(id: string, attrs: object, done: Done<Token | false>): void
-  del(id: string, done: Done<boolean>): void
-  delKey(key: string, done: Done<boolean>): void
-  list(owner_id: string, done: Done<Token[]>): void
+  add(token: { owner_id: string; attrs?: object; key?: string }, done: Callback<Token>): void
+  getKey(key: string, done: Callback<Token | false>): void
+  get(id: string, done: Callback<Token | false>): void
+  set(id: string, attrs: object, done: Callback<Token | false>): void
+  setAttrs(id: string, attrs: object, done: Callback<Token | false>): void
+  del(id: string, done: Callback<boolean>): void
+  delKey(key: string, done: Callback<boolean>): void
+  list(owner_id: string, done: Callback<Token[]>): void
   /**
    * Numbers and booleans come back as strings, as they did; objects come back as objects,
    * which they did not.
    */
-  makeHash(value: unknown, done: Done<string>): void
+  makeHash(value: unknown, done: Callback<string>): void
   /** `ttl` in seconds. 0.0.4 took it and kept every hash for an hour. */
-  makeHash(value: unknown, ttl: number, done: Done<string>): void
-  getHash(hash: string, done: Done<unknown>): void
-  delHash(hash: string, done: Done<boolean>): void
-  reset(done: Done<number>): void
-  quit(done: Done<void>): void
+  makeHash(value: unknown, ttl: number, done: Callback<string>): void
+  getHash(hash: string, done: Callback<unknown>): void
+  delHash(hash: string, done: Callback<boolean>): void
+  reset(done: Callback<number>): void
+  quit(done: Callback<void>): void
 }
 
 /** A store with the methods of tokenstore 0.0.4, on the data of this version. */
@@ -45,7 +43,7 @@ export function api(config: Config = {}): Api {
     hashSize
   }) as unknown as WithCallbacks<Store<Attrs, false>>
   const orFalse =
-    <T>(done: Done<T | false>) =>
+    <T>(done: Callback<T | false>) =>
     (error: Error | null, result?: T | null): void =>
       error ? done(error) : done(null, result ?? false)
   const set: Api['set'] = (id, attrs, done) => store.set(id, attrs as Attrs, orFalse(done))
@@ -69,9 +67,9 @@ export function api(config: Config = {}): Api {
     del: (id, done) => store.del(id, done),
     delKey: (key, done) => store.delKey(key, done),
     list: (owner_id, done) => store.list(owner_id, done),
-    makeHash: (value: unknown, ttl: unknown, done?: Done<string>) => {
+    makeHash: (value: unknown, ttl: unknown, done?: Callback<string>) => {
       const kept = typeof value === 'number' || typeof value === 'boolean' ? String(value) : value
-      if (typeof ttl === 'function') store.makeHash(kept, ttl as Done<string>)
+      if (typeof ttl === 'function') store.makeHash(kept, ttl as Callback<string>)
       else store.makeHash(kept, ttl as number, done!)
     },
     getHash: (hash, done) => store.getHash(hash, orFalse(done)),

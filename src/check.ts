@@ -56,7 +56,7 @@ export function plain(name: string, value: unknown): asserts value is object {
 
 /**
  * A plain object none of whose names is unknown: a misspelt `ttl` must not make a token
- * that never ends.
+ * that never expires.
  */
 export function object(name: string, value: unknown, known: readonly string[]): void {
   plain(name, value)

@@ -88,10 +88,14 @@ export class Connection implements Line {
   send<T>(operation: string, command: (call: PendingCall<T>) => Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       const call = new PendingCall(this, operation, command, resolve, reject)
-      if (this.#closing) call.fail(closed(operation))
-      else if (this.client.status === 'ready') call.send()
-      else this.#sendWhenReady(call as PendingCall<unknown>)
+      this.dispatch(call as PendingCall<unknown>)
     })
+  }
+
+  dispatch(call: PendingCall<unknown>): void {
+    if (this.#closing) call.fail(closed(call.operation))
+    else if (this.client.status === 'ready') call.send()
+    else this.#sendWhenReady(call)
   }
 
   /**

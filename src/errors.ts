@@ -18,7 +18,7 @@ export class TokenstoreError extends Error {
 }
 
 /**
- * `TSKEYTAKEN`: the key belongs to another token already, or the id to another key. Nothing
+ * `TSKEYTAKEN`: the key is in use, or the id has another key. Nothing
  * was written.
  */
 export class KeyTakenError extends TokenstoreError {

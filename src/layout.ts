@@ -19,7 +19,7 @@ export interface Layout {
   newId(root: string): string
   /**
    * With a name, the hash shares the root of all hashes of that name, so that one script
-   * can end the older one.
+   * can delete the older one.
    */
   newHash(size: number, name?: string): string
   /**

@@ -39,7 +39,7 @@ export type Tokenstore<
  * Whether tokens come with their keys depends on `digest`, which may be known only at run
  * time.
  */
-export interface TokenstoreConstructor {
+interface TokenstoreConstructor {
   <Attrs extends object = Record<string, unknown>>(
     config: Config & { digest: true }
   ): Tokenstore<Attrs, true>

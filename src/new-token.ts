@@ -11,7 +11,7 @@ const MAX_KEY_BYTES = 256
  * What `add` was given, checked: the root, key and id of the token, and what follows them
  * in the call.
  */
-export interface ReadToken {
+interface ReadToken {
   root: string
   key: string
   id: string

@@ -10,6 +10,8 @@ export interface Line {
   readonly lastError: string
   /** The calls that have not been sent, for want of a connection. */
   readonly waiting: Set<PendingCall<unknown>>
+  /** Sends a call now, or once there is a connection. */
+  dispatch(call: PendingCall<unknown>): void
 }
 
 // What a cluster answers for a slot that is moving or has moved, before anything was done.
@@ -79,7 +81,8 @@ export class PendingCall<T> {
       return this.fail(fromRedis(this.operation, error))
     }
     this.#line.client.refreshSlotsCache?.()
-    this.#retry = setTimeout(() => this.send(), RETRY_MS)
+    // Not by itself: without a connection ioredis would keep it, and send it after its time.
+    this.#retry = setTimeout(() => this.#line.dispatch(this as PendingCall<unknown>), RETRY_MS)
   }
 
   #late(): void {

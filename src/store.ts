@@ -61,7 +61,7 @@ export class Store<Attrs extends object, Digest extends boolean> {
 
   /**
    * The token that a key opens, or null. The call counts as a use of it, which moves the
-   * end of a token with `idle`, unless `touch` is false. Calls of one tick go together, up
+   * expiry of a token with `idle`, unless `touch` is false. Calls of one tick go together, up
    * to 32 in a command.
    */
   async getKey(key: string, options?: types.GetKeyOptions): Promise<Token<Attrs> | null> {
@@ -144,8 +144,8 @@ export class Store<Attrs extends object, Digest extends boolean> {
    * `add` is revoked and counted, or happens after. Hashes stay.
    */
   async delOwner(owner_id: string, options?: types.DelOwnerOptions): Promise<number> {
-    const names: ['except', 'replicas'] = ['except', 'replicas']
-    const { except, replicas } = check.options<types.DelOwnerOptions>('options', options, names)
+    const known = ['except', 'replicas'] as const
+    const { except, replicas } = check.options<types.DelOwnerOptions>('options', options, known)
     const root = this.#settings.layout.ownerRoot(check.text('owner_id', owner_id))
     const args = [owner_id]
     if (except !== undefined) args.push('EXCEPT', check.text('except', except))
@@ -164,11 +164,11 @@ export class Store<Attrs extends object, Digest extends boolean> {
     const root = this.#settings.layout.ownerRoot(check.text('owner_id', owner_id))
     const args: Args = [owner_id]
     if (options !== undefined) {
-      const names: ['limit', 'cursor'] = ['limit', 'cursor']
+      const known = ['limit', 'cursor'] as const
       const { limit = PAGE, cursor = null } = check.options<types.PageOptions>(
         'options',
         options,
-        names
+        known
       )
       args.push('COUNT', check.integer('limit', limit, 1, 1000))
       if (cursor !== null) args.push('AFTER', check.cursor('cursor', cursor))
@@ -185,9 +185,7 @@ export class Store<Attrs extends object, Digest extends boolean> {
     const seen = new Set<string>()
     let cursor: string | null = null
     do {
-      const page: Page<StoredToken<Attrs, Digest>> = await this.list(owner_id, {
-        cursor
-      })
+      const page: Page<StoredToken<Attrs, Digest>> = await this.list(owner_id, { cursor })
       for (const token of page.tokens) {
         if (seen.has(token.id)) continue
         seen.add(token.id)
@@ -209,8 +207,8 @@ export class Store<Attrs extends object, Digest extends boolean> {
    * the token for so many seconds.
    */
   async rotate(id: string, options?: types.RotateOptions): Promise<Token<Attrs> | null> {
-    const names: ['grace', 'replicas'] = ['grace', 'replicas']
-    const { grace, replicas } = check.options<types.RotateOptions>('options', options, names)
+    const known = ['grace', 'replicas'] as const
+    const { grace, replicas } = check.options<types.RotateOptions>('options', options, known)
     const { layout, size } = this.#settings
     const root = layout.idRoot(check.text('id', id))
     if (root === null) return null
@@ -271,8 +269,8 @@ export class Store<Attrs extends object, Digest extends boolean> {
     callback: Callback<T | null>
   ): void
   /**
-   * The value that a hash finds, or null, and the end of the hash: of any number of callers
-   * exactly one gets it.
+   * The value that a hash finds, or null. Deletes the hash: of any number of callers exactly
+   * one gets the value.
    */
   takeHash<T = unknown>(hash: string, options?: types.WriteOptions): Promise<T | null>
   async takeHash(hash: string, options?: unknown): Promise<unknown> {
@@ -286,8 +284,8 @@ export class Store<Attrs extends object, Digest extends boolean> {
   }
 
   /**
-   * Removes everything of this store, and nothing else, and resolves to how many tokens and
-   * hashes that were. It walks in short steps, each of which revokes its tokens whole; what
+   * Revokes every token and deletes every hash of this store, and nothing else, and resolves
+   * to how many that were. It walks in short steps, each of which revokes its tokens whole; what
    * is added meanwhile may stay.
    */
   async reset(): Promise<number> {

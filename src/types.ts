@@ -34,15 +34,15 @@ export interface NewToken<Attrs extends object = Record<string, unknown>> {
   key?: string
   /** Restores a token under its old id, a UUID in lower case. */
   id?: string
-  /** Ends this long after issue. `null`: not by time of issue, whatever the store's default. */
+  /** Expires this long after issue. `null`: not by time of issue, whatever the store's default. */
   ttl?: number | null
-  /** Ends this long after its last use. `null`: not by disuse, whatever the store's default. */
+  /** Expires this long after its last use. `null`: not by disuse, whatever the store's default. */
   idle?: number | null
   /** At most so many live tokens of this owner, this one included. */
   limit?: number
   /**
    * Over the limit: `'reject'` this token (a LimitError, the default), or `'evict'` those
-   * that would end first.
+   * that would expire first.
    */
   onLimit?: 'reject' | 'evict'
   /** Answer once so many replicas have the token. Default: the store's `replicas`. */
@@ -51,7 +51,7 @@ export interface NewToken<Attrs extends object = Record<string, unknown>> {
 
 /** What `add` answers. */
 export type AddedToken<Attrs extends object> = Token<Attrs> & {
-  /** With `onLimit: 'evict'`: the ids of the tokens that ended for this one. */
+  /** With `onLimit: 'evict'`: the ids of the tokens that were revoked for this one. */
   evicted?: string[]
 }
 
@@ -115,15 +115,15 @@ export interface Config {
   hashSize?: number
   /** Seconds a hash lives unless `makeHash` says otherwise. Default 3600. */
   hashTtl?: number
-  /** Seconds from issue to the end of a token, unless `add` says otherwise. Default: never ends. */
+  /** Seconds after issue at which a token expires, unless `add` says otherwise. Default: never. */
   ttl?: number | null
   /**
-   * Seconds from its last use to the end of a token, unless `add` says otherwise. Default:
-   * never ends.
+   * Seconds after its last use at which a token expires, unless `add` says otherwise. Default:
+   * never.
    */
   idle?: number | null
   /**
-   * With `idle`: a use is written once it moves the end by so many seconds. Default a tenth
+   * With `idle`: a use is written once it moves the expiry by so many seconds. Default a tenth
    * of `idle`.
    */
   touchEvery?: number

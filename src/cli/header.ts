@@ -66,7 +66,7 @@ export function parseHeader(lua: string): Header {
   let rows: Row[] | undefined
   for (const line of sections.split('\n')) {
     const [, label, text = ''] = /^ {2}(\w+|) +(\S.*)$/.exec(line) ?? fail(line)
-    if (line.length - text.length < 11 || line.length > 120) fail(line)
+    if (line.length - text.length < 11 || line.length > 100) fail(line)
     if (label || !rows) {
       const [wanted, next] = order.shift() ?? fail(line)
       if (label !== wanted) fail(line)

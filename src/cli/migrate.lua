@@ -1,5 +1,5 @@
 --[[
-  migrate -- bring the tokens of one owner from the layout of 0.0.4 to this one, all of them or none.
+  migrate -- bring the tokens of one owner from the layout of 0.0.4 to this one, all or none.
 
   KEYS[1]   root             e.g. token
   ARGV[1]   owner_id         1 byte or more

@@ -22,6 +22,8 @@ const COUNT = 500
 const TRIES = 20
 // One owner is one EVAL, which holds Redis for as long as it takes.
 const MOST_TOKENS = 250_000
+// What a key of this version holds once it was rotated out.
+const ROTATED_OUT = /^[\da-f-]{36} \d+$/
 const UUID = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/
 
 const HASH = `if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
@@ -198,6 +200,7 @@ async function inspect(redis: Redis, base: string, names: string[]): Promise<Map
     }
     const old = parse(text)
     if (old && old.key === undefined && UUID.test(String(old.id))) continue // of this version
+    if (ROTATED_OUT.test(text)) continue // likewise
     const [id, owner] = [String(old?.id), String(old?.owner_id)]
     const reading = read(text, id, key)
     if ('reason' in reading) {

@@ -577,6 +577,15 @@ describe('on a server of its own', () => {
     }
   )
 
+  test('a key of this version that was rotated out, within its grace, is no stray', async () => {
+    const tokens = store({ prefix: 'token', redis: server.url })
+    const { id, key } = await tokens.add({ owner_id: 'ann' })
+    await tokens.rotate(id, { grace: 60 })
+    expect(await redis.get(`token:key:${key}`)).toMatch(id)
+    expect(await migrate(redis, { prefix: 'token', ...DRY })).toHaveLength(1)
+    await tokens.quit()
+  })
+
   test('what programs of this version delete and write meanwhile is no stray', async () => {
     const tokens = store({ prefix: 'token', redis: server.url })
     const [gone, rotated] = [

@@ -40,10 +40,10 @@ test('the demo shows the life of some tokens, on the server of REDIS_URL, and le
     ['A new password', '1'],
     [
       'All that is left in Redis',
-      `tokenstore-demo:id:${id}  \\(string, ends in 1[78]\\d\\d s\\)`,
-      'tokenstore-demo:key:<its key>  \\(string, ends in 1[78]\\d\\d s\\)',
-      'tokenstore-demo:latest:reset:ann  \\(string, ends in [89]\\d\\d s\\)',
-      'tokenstore-demo:tokens:ann  \\(zset, ends in 1[78]\\d\\d s\\)'
+      `tokenstore-demo:id:${id}  \\(string, expires in 1[78]\\d\\d s\\)`,
+      'tokenstore-demo:key:<its key>  \\(string, expires in 1[78]\\d\\d s\\)',
+      'tokenstore-demo:latest:reset:ann  \\(string, expires in [89]\\d\\d s\\)',
+      'tokenstore-demo:tokens:ann  \\(zset, expires in 1[78]\\d\\d s\\)'
     ],
     ['reset() removes it', '1']
   ]
