@@ -204,9 +204,7 @@ export const checks: Record<string, Check> = {
 /** In the order in which headers tell them. */
 export const CODES = ['TSBADARG', 'TSKEYTAKEN', 'TSLIMIT', 'TSCONFLICT', 'TSRECORD']
 const FAMILIES = ['key', 'id', 'tokens', 'hash', 'latest']
-const READING = 'EXISTS GET MGET PEXPIRETIME TIME ZCARD ZCOUNT ZRANGE ZRANGEBYSCORE'.split(
-  ' '
-)
+const READING = 'EXISTS GET MGET PEXPIRETIME TIME ZCARD ZCOUNT ZRANGE ZRANGEBYSCORE'.split(' ')
 const WRITING = 'DEL GETDEL PERSIST PEXPIREAT RENAME SET ZADD ZREM ZREMRANGEBYSCORE'.split(' ')
 const KEYWORDS =
   'and break do else elseif end false for function if in local nil not or repeat ' +
