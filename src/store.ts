@@ -12,20 +12,15 @@ import { reset } from './reset'
 import type * as types from './types'
 import type { Page, StoredToken, Token } from './types'
 
-// A hash is drawn again when it is taken; with the default size that never happens, with
-// hashSize 1 it soon does.
+// A hash that is taken is drawn again: with the default size never, with hashSize 1 soon.
 const HASH_DRAWS = 100
-// Each try that fails means that another writer's succeeded, so this many writers at once
-// are served.
+// A try fails when another writer's succeeds, so this many writers at once are served.
 const UPDATE_TRIES = 100
 const PAGE = 100
 
 type Args = (string | number)[]
 
-/**
- * A store of session tokens on Redis. Each method is one atomic script, but where its
- * comment says otherwise.
- */
+/** Session tokens on Redis. Each method is one atomic script, unless its comment says otherwise. */
 export class Store<Attrs extends object, Digest extends boolean> {
   readonly #settings: Settings
   readonly #connection: Connection
@@ -78,10 +73,7 @@ export class Store<Attrs extends object, Digest extends boolean> {
     return this.#token(await this.#byId('get', id, [], 0))
   }
 
-  /**
-   * Replaces the attrs of a token and resolves to it, or to null when it is gone: then
-   * nothing is written.
-   */
+  /** Replaces the attrs and resolves to the token; to null, nothing written, when it is gone. */
   async set(
     id: string,
     attrs: Attrs,
