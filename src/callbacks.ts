@@ -1,3 +1,5 @@
+import { nextTick } from './timers'
+
 /** What a method hands its outcome to when it is not to return a promise. */
 export type Callback<T> = (error: Error | null, result?: T) => void
 
@@ -52,8 +54,8 @@ function withCallback(method: Method, own: number): Method {
     if (!(result instanceof Promise)) return result
     const callback = last as Callback<unknown>
     result.then(
-      (value) => process.nextTick(callback, null, value),
-      (error: Error) => process.nextTick(callback, error)
+      (value) => nextTick(callback, null, value),
+      (error: Error) => nextTick(callback, error)
     )
     return undefined
   }

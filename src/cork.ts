@@ -1,5 +1,8 @@
+import { nextTick } from './timers'
+
 /** The part of a socket that holds back what is written. */
 export interface Corkable {
+  readonly writable?: boolean
   cork(): void
   uncork(): void
 }
@@ -26,7 +29,7 @@ export class Cork {
       this.#corked = socket
       this.#held = 0
       socket.cork()
-      process.nextTick(() => {
+      nextTick(() => {
         socket.uncork()
         if (this.#corked === socket) this.#corked = undefined
       })
