@@ -11,9 +11,9 @@ type Listener = (...args: unknown[]) => void
  */
 export interface RedisClient {
   readonly status: string
-  readonly isCluster?: boolean
-  readonly options: { keyPrefix?: string }
-  readonly stream?: Corkable
+  readonly isCluster?: boolean | undefined
+  readonly options: { keyPrefix?: string | undefined }
+  readonly stream?: Corkable | undefined
   defineCommand(name: string, definition: { lua: string; numberOfKeys?: number }): void
   connect(): Promise<unknown>
   disconnect(): void
@@ -35,7 +35,13 @@ export interface Node {
   ): Promise<[cursor: string, names: string[]]>
 }
 
-type Given = RedisClient | RedisOptions | string
+/** Options of ioredis 6 or 5, whose types have classes and functions that differ. */
+export type AnyRedisOptions = Omit<RedisOptions, 'Connector' | 'preferredSlaves'> & {
+  Connector?: unknown
+  preferredSlaves?: RedisOptions['preferredSlaves'] | object
+}
+
+type Given = RedisClient | AnyRedisOptions | string
 
 export function isClient(redis: Given): redis is RedisClient {
   return typeof redis === 'object' && redis !== null && 'defineCommand' in redis
@@ -47,7 +53,11 @@ export function isCluster(redis: Given): boolean {
 
 /** What ioredis puts before every key; SCAN patterns and replies it leaves alone. */
 export function keyPrefixOf(redis: Given): string {
-  if (typeof redis === 'string') return ''
+  if (typeof redis === 'string') {
+    // What is no URL is refused when it is opened.
+    const { searchParams } = new URL(URL.canParse(redis) ? redis : 'redis:')
+    return searchParams.getAll('keyPrefix').at(-1) ?? ''
+  }
   return (isClient(redis) ? redis.options.keyPrefix : redis.keyPrefix) ?? ''
 }
 
@@ -61,15 +71,20 @@ export function mastersOf(client: RedisClient): Node[] {
     : [client as unknown as Redis]
 }
 
+/** What the server that holds a name is called; '' for the one, or when none is known. */
+export function serverOf(client: RedisClient, name: string): string {
+  if (!isCluster(client)) return ''
+  return (client as unknown as Cluster).slots[slotOf(name)]?.[0] ?? ''
+}
+
 /** The server that holds a name, and what it is called: the one, or a master of a cluster. */
 export function masterOf(client: RedisClient, name: string): [server: string, redis: Redis] {
   if (!isCluster(client)) return ['', client as unknown as Redis]
-  const cluster = client as unknown as Cluster
-  const server = cluster.slots[slotOf(name)]?.[0]
-  const redis = cluster
+  const server = serverOf(client, name)
+  const redis = (client as unknown as Cluster)
     .nodes('master')
     .find(({ options: { host, port } }) => `${host}:${port}` === server)
-  if (!server || !redis) {
+  if (!redis) {
     throw new Error('CLUSTERDOWN no master is known for the slot')
   }
   return [server, redis]
@@ -82,21 +97,14 @@ const ONCE: RedisOptions = {
   maxRetriesPerRequest: 0
 }
 
-const prompt = (timeout: number): RedisOptions => ({
-  // A master that hangs, or whose machine is gone, does not close its connections: one that
-  // is silent while calls wait is closed here, just after they were told, and the next one
-  // may lead to a successor. (ioredis has a failoverDetector for Sentinel, but a message
-  // that comes while it connects makes it give up for good.)
-  socketTimeout: timeout + 100,
-  // ioredis keeps the process up for so long, 2 s by default, when a client whose
-  // connection is down already is told to disconnect.
-  disconnectTimeout: 100
-})
+// ioredis keeps the process up for so long, 2 s by default, when a client whose connection
+// is down already is told to disconnect; it also waits so long for the far end.
+const DISCONNECT_MS = 100
 
 /** A connection of the store's own. */
-export function open(redis: RedisOptions | string, timeout: number): Redis {
+export function open(redis: RedisOptions | string): Redis {
   const options: RedisOptions = {
-    ...prompt(timeout),
+    disconnectTimeout: DISCONNECT_MS,
     // The pauses of ioredis 6 grow to 5 s, so that calls go on failing, each after its
     // timeout, when Redis is long back.
     retryStrategy: (times) => Math.min(2 ** (times - 1) * 50, 500) + Math.random() * 200,
@@ -125,9 +133,9 @@ function construct(redis: RedisOptions | string, options: RedisOptions): Redis {
  * Another connection to the same server and database, on which nothing is sent unless it is
  * sent at once.
  */
-export function apart(redis: Redis, ofCluster: boolean, timeout: number): Redis {
+export function apart(redis: Redis, ofCluster: boolean): Redis {
   return redis.duplicate({
-    ...prompt(timeout),
+    disconnectTimeout: DISCONNECT_MS,
     ...ONCE,
     db: redis.condition?.select ?? redis.options.db,
     keyPrefix: '',

@@ -1,8 +1,10 @@
 import type { Redis } from 'ioredis'
 import { apart, isCluster, masterOf, type RedisClient } from './client'
-import { errorOf, errorText } from './errors'
+import { errorText, raise } from './errors'
 import type { PendingCall } from './pending-call'
 import { scripts, type ScriptName } from './scripts'
+import { now } from './timers'
+import { Watchdog } from './watchdog'
 
 /**
  * What a script answered, how many replicas have what it wrote, and why that could not be
@@ -54,7 +56,8 @@ export class ConfirmedWrites {
     // Also when there was nothing to do: what an earlier, unconfirmed call did may be undone yet.
     if (confirmed >= replicas) return reply
     const by = `confirmed by ${confirmed} of ${replicas} replicas`
-    throw errorOf('TSREPLICATION', `${script}: done, but ${by}${why && `: ${why}`}`)
+    const message = `${script}: done, but ${by}${why && `: ${why}`}`
+    return raise({ code: 'TSREPLICATION', message })
   }
 
   /** Closes the connections once what was sent is answered. */
@@ -68,13 +71,15 @@ export class ConfirmedWrites {
     let confirmer = this.#confirmers.get(server)
     if (!confirmer || confirmer.ended) {
       const ofCluster = isCluster(this.#client)
-      const client = this.#watch(apart(redis, ofCluster, this.#timeout))
-      confirmer = new Confirmer(client)
+      confirmer = new Confirmer(this.#watch(apart(redis, ofCluster)), this.#timeout)
       this.#confirmers.set(server, confirmer)
     }
     return confirmer
   }
 }
+
+// So few that they are answered in time when each of them is slow.
+const TOGETHER = 256
 
 /**
  * Writes to one server whose answers wait for its replicas, on a connection of their own,
@@ -84,11 +89,14 @@ export class ConfirmedWrites {
  */
 class Confirmer {
   readonly #client: Redis
+  readonly #watchdog: Watchdog
+  readonly #unheard = (): void => this.#watchdog.unheard()
   #writes: Write[] = []
   #sending = false
 
-  constructor(client: Redis) {
+  constructor(client: Redis, timeout: number) {
     this.#client = client
+    this.#watchdog = new Watchdog(client, timeout)
     client.on('ready', () => this.#send())
     client.on('end', () => {
       for (const { reject } of this.#writes.splice(0)) reject(new Error('no connection to Redis'))
@@ -109,6 +117,7 @@ class Confirmer {
     return new Promise((resolve, reject) => {
       // While there is no connection nothing else clears them away.
       while (this.#writes[0]?.call.settled) this.#writes.shift()
+      call.onLate = this.#unheard
       this.#writes.push({ call, script, args, replicas, resolve, reject })
       this.#send()
     })
@@ -119,14 +128,15 @@ class Confirmer {
   }
 
   #send(): void {
-    if (this.#sending || this.#client.status !== 'ready') return
+    if (this.#sending || this.#client.status !== 'ready' || !this.#client.stream.writable) return
     const open = this.#writes.filter(({ call }) => !call.settled)
     // Those that want fewer replicas need not wait for more.
-    const batch = open.filter(({ replicas }) => replicas === open[0]!.replicas)
-    this.#writes = open.filter(({ replicas }) => replicas !== open[0]!.replicas)
-    if (batch.length === 0) return
+    const alike = open.filter(({ replicas }) => replicas === open[0]!.replicas)
+    const batch = new Set(alike.slice(0, TOGETHER))
+    this.#writes = open.filter((write) => !batch.has(write))
+    if (batch.size === 0) return
     this.#sending = true
-    void this.#execute(batch)
+    void this.#execute([...batch])
       .catch((error: Error) => batch.forEach(({ reject }) => reject(error)))
       .finally(() => {
         this.#sending = false
@@ -138,7 +148,7 @@ class Confirmer {
     const pipeline = this.#client.pipeline()
     // EVAL, since EVALSHA might be repeated as EVAL behind the WAIT.
     for (const { script, args } of batch) pipeline.eval(scripts[script].lua, 1, ...args)
-    const left = Math.min(...batch.map(({ call }) => call.deadline)) - performance.now()
+    const left = Math.min(...batch.map(({ call }) => call.deadline)) - now()
     // Redis looks at this timeout every 100 ms; its answer must come before that of the calls.
     pipeline.wait(batch[0]!.replicas, Math.max(1, Math.ceil(Math.max(left / 2, left - 300))))
     const results = (await pipeline.exec()) ?? []

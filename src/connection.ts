@@ -1,10 +1,21 @@
 import type { Redis, RedisOptions } from 'ioredis'
-import { isClient, keyPrefixOf, mastersOf, open, type Node, type RedisClient } from './client'
+import {
+  isClient,
+  keyPrefixOf,
+  mastersOf,
+  open,
+  serverOf,
+  type Node,
+  type RedisClient
+} from './client'
 import { ConfirmedWrites, type Confirmed } from './confirm'
 import { Cork } from './cork'
-import { errorOf, errorText, type TokenstoreError } from './errors'
+import { errorText, raise, type Failure } from './errors'
+import { FlowControl } from './flow-control'
 import { PendingCall, type Line } from './pending-call'
 import { scripts, type ScriptName } from './scripts'
+import { clearTimeout, now, setTimeout } from './timers'
+import { Watchdog } from './watchdog'
 
 type Commands = Record<string, (...args: (string | number)[]) => Promise<unknown>>
 
@@ -25,19 +36,29 @@ const COMMANDS = Object.fromEntries(
 export class Connection implements Line {
   readonly client: RedisClient
   readonly timeout: number
-  readonly waiting = new Set<PendingCall<unknown>>()
-  lastError = ''
-  readonly #owned: boolean
   readonly #commands: Commands
   readonly #cork = new Cork()
   readonly #confirmed: ConfirmedWrites
+  /** By the server that they go to. */
+  readonly #flows = new Map<string, FlowControl>()
+  /** The calls that wait for a connection. */
+  readonly #waiting = new Set<PendingCall<unknown>>()
+  /** Of the connection that this opened. */
+  readonly #watchdog: Watchdog | undefined
+  readonly #unheard = (): void => this.#watchdog?.unheard()
+  #lastError = ''
   #stopListening: (() => void) | undefined
   #closing: Promise<void> | undefined
 
   constructor(redis: RedisClient | RedisOptions | string, timeout: number) {
     this.timeout = timeout
-    this.#owned = !isClient(redis)
-    this.client = isClient(redis) ? redis : this.#watch(open(redis, timeout))
+    if (isClient(redis)) {
+      this.client = redis
+    } else {
+      const opened = this.#watch(open(redis))
+      this.#watchdog = new Watchdog(opened, timeout)
+      this.client = opened
+    }
     this.#commands = this.client as unknown as Commands
     this.#confirmed = new ConfirmedWrites(this.client, timeout, (redis) => this.#watch(redis))
     for (const [name, command] of Object.entries(COMMANDS)) {
@@ -49,6 +70,11 @@ export class Connection implements Line {
 
   get keyPrefix(): string {
     return keyPrefixOf(this.client)
+  }
+
+  get ready(): boolean {
+    // A connection that Redis closed stays ready to ioredis for the rest of the turn.
+    return this.client.status === 'ready' && this.client.stream?.writable !== false
   }
 
   /** The servers that hold names. */
@@ -64,20 +90,21 @@ export class Connection implements Line {
     script: ScriptName,
     root: string,
     args: readonly (string | number)[],
-    replicas = 0
+    replicas = 0,
+    deadline = now() + this.timeout
   ): Promise<unknown> {
+    const name = this.keyPrefix + root
     if (replicas > 0) {
-      const name = this.keyPrefix + root
-      const sent = this.send<Confirmed>(script, (call) =>
+      const command = (call: PendingCall<Confirmed>): Promise<Confirmed> =>
         this.#confirmed.send(call, script, [name, ...args], replicas)
-      )
-      return this.#confirmed.answer(script, replicas, sent)
+      return this.#confirmed.answer(script, replicas, this.#call(script, command, deadline))
     }
-    return this.send(script, () => {
+    const command = (): Promise<unknown> => {
       // A batch of keys is large enough to be worth a write.
       if (script !== 'getkey') this.#cork.hold(this.client.stream)
       return this.#commands[COMMANDS[script]]!(root, ...args)
-    })
+    }
+    return this.#call(script, command, deadline, name)
   }
 
   /**
@@ -85,17 +112,28 @@ export class Connection implements Line {
    * never is: in ioredis's own queue it would still be, long after the caller was told that
    * it failed.
    */
-  send<T>(operation: string, command: (call: PendingCall<T>) => Promise<T>): Promise<T> {
-    return new Promise((resolve, reject) => {
-      const call = new PendingCall(this, operation, command, resolve, reject)
-      this.dispatch(call as PendingCall<unknown>)
-    })
+  send<T>(operation: string, command: () => Promise<T>): Promise<T> {
+    return this.#call(operation, command, now() + this.timeout)
+  }
+
+  /** With a name, the call is subject to the flow control of the server that holds it. */
+  #call<T>(
+    operation: string,
+    command: (call: PendingCall<T>) => Promise<T>,
+    deadline: number,
+    name?: string
+  ): Promise<T> {
+    const call = new PendingCall(this, operation, command, deadline, name)
+    call.onLate = this.#unheard
+    if (this.#closing) call.fail(closed(operation))
+    else this.dispatch(call as PendingCall<unknown>)
+    return call.reply.catch(raise)
   }
 
   dispatch(call: PendingCall<unknown>): void {
-    if (this.#closing) call.fail(closed(call.operation))
-    else if (this.client.status === 'ready') call.send()
-    else this.#sendWhenReady(call)
+    if (!this.ready) this.#sendWhenReady(call)
+    else if (call.name === undefined) call.send()
+    else this.#flowTo(call.name).enter(call)
   }
 
   /**
@@ -110,18 +148,31 @@ export class Connection implements Line {
   async #close(): Promise<void> {
     this.#stopListening?.()
     this.#stopListening = undefined
-    for (const call of [...this.waiting]) call.fail(closed(call.operation))
+    for (const call of [...this.#waiting]) call.fail(closed(call.operation))
     const answered = this.#confirmed.close()
-    if (this.#owned && this.client.status === 'ready') {
-      let timer: NodeJS.Timeout | undefined
-      const late = new Promise((resolve) => {
-        timer = setTimeout(resolve, this.timeout)
-      })
-      await Promise.race([this.client.quit().catch(() => {}), late])
-      clearTimeout(timer)
-    }
-    if (this.#owned) this.client.disconnect()
+    if (this.#watchdog) await this.#quit()
     await answered
+  }
+
+  async #quit(): Promise<void> {
+    const queued = [...this.#flows.values()].flatMap(({ queue }) => [...queue])
+    const answered = Promise.allSettled(queued.map(({ reply }) => reply))
+      .then(() => this.client.status === 'ready' && this.client.quit())
+      .catch(() => {})
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise((resolve) => {
+      timer = setTimeout(resolve, this.timeout)
+    })
+    await Promise.race([answered, late])
+    clearTimeout(timer)
+    this.client.disconnect()
+  }
+
+  #flowTo(name: string): FlowControl {
+    const server = serverOf(this.client, name)
+    let flow = this.#flows.get(server)
+    if (!flow) this.#flows.set(server, (flow = new FlowControl(this)))
+    return flow
   }
 
   /** Listens to a connection that this opened. */
@@ -129,7 +180,7 @@ export class Connection implements Line {
     type Problem = Error & { code?: string; command?: { name: string } }
     // Without a listener ioredis prints every failed attempt; here each call reports it.
     redis.on('error', (error: Problem) => {
-      this.lastError = errorText(error) || (error.code ?? '')
+      this.#lastError = errorText(error) || (error.code ?? '')
       // ioredis takes a refused SELECT for no obstacle, and would go on in database 0.
       if (error.command?.name === 'select') redis.disconnect(true)
     })
@@ -137,18 +188,21 @@ export class Connection implements Line {
   }
 
   #sendWhenReady(call: PendingCall<unknown>): void {
-    if (this.client.status === 'end') {
-      const why = this.lastError || 'the client was closed'
-      return call.fail(noConnection(call.operation, why))
+    if (this.#closing) return call.fail(closed(call.operation))
+    const { status } = this.client
+    if (status === 'end') {
+      return call.giveUp(`no connection to Redis: ${this.#lastError || 'the client was closed'}`)
     }
-    this.waiting.add(call)
-    if (this.client.status === 'wait') this.client.connect().catch(() => {})
+    call.hold(this.#waiting, () => {
+      const why = this.#lastError && `: ${this.#lastError}`
+      return `no connection to Redis within ${this.timeout} ms${why}`
+    })
+    if (status === 'wait') this.client.connect().catch(() => {})
     this.#stopListening ??= onceDecided(this.client, () => {
       this.#stopListening = undefined
-      for (const call of [...this.waiting]) {
-        this.waiting.delete(call)
-        if (this.client.status === 'ready') call.send()
-        else call.fail(noConnection(call.operation, 'the client was closed'))
+      for (const call of [...this.#waiting]) {
+        if (this.ready) this.dispatch(call)
+        else call.giveUp('no connection to Redis: the client was closed')
       }
     })
   }
@@ -185,10 +239,6 @@ function onceDecided(client: RedisClient, callback: () => void): () => void {
   }
 }
 
-function noConnection(operation: string, why: string): TokenstoreError {
-  return errorOf('TSUNAVAILABLE', `${operation}: no connection to Redis: ${why}`)
-}
-
-function closed(operation: string): TokenstoreError {
-  return errorOf('TSCLOSED', `${operation}: the store was closed by quit()`)
+function closed(operation: string): Failure {
+  return { code: 'TSCLOSED', message: `${operation}: the store was closed by quit()` }
 }

@@ -7,7 +7,7 @@ export class TokenstoreError extends Error {
   override readonly name: string = 'TokenstoreError'
   /**
    * A code of the error table in the README, or the first word of another error that Redis
-   * answered, e.g. `OOM`.
+   * answered, e.g. `NOPERM`.
    */
   readonly code: string
 
@@ -36,8 +36,8 @@ export class ConflictError extends TokenstoreError {
 }
 
 /**
- * `TSUNAVAILABLE`: Redis could not be reached, was not able to serve, or did not answer
- * within `timeout`. A write that was under way may have happened or not; it has not
+ * `TSUNAVAILABLE`: Redis could not be reached, was not able to serve, was overloaded, or did
+ * not answer within `timeout`. A write that was under way may have happened or not; it has not
  * happened by half.
  */
 export class UnavailableError extends TokenstoreError {
@@ -65,6 +65,19 @@ export function errorOf(code: string, message: string): TokenstoreError {
   return new (KINDS[code] ?? TokenstoreError)(code, message)
 }
 
+/** What will be an error, once somebody awaits it. */
+export type Failure = Pick<TokenstoreError, 'code' | 'message'>
+
+/**
+ * Throws the error of a failure. As what catches a promise it gives the error the stack of
+ * those who await that promise; where Redis answers, nobody is on the stack.
+ */
+export function raise({ code, message }: Failure): never {
+  const error = errorOf(code, message)
+  Error.captureStackTrace(error, raise)
+  throw error
+}
+
 // Redis is there but cannot serve now: what these answer has not been executed.
 const NOT_NOW = new Set([
   'LOADING',
@@ -72,6 +85,10 @@ const NOT_NOW = new Set([
   'CLUSTERDOWN',
   'MASTERDOWN',
   'READONLY',
+  'MISCONF',
+  'NOREPLICAS',
+  'OOM',
+  'NOSCRIPT',
   'TRYAGAIN',
   'MOVED',
   'ASK'
@@ -82,6 +99,8 @@ const NOT_NOW = new Set([
 // caller's client may be another version's.
 const ANSWER = /^([A-Z]{2,}) (.*)/s
 const LOST = /^Reached the max retries per request limit/
+// Of Redis 6 and of Redis 7, which may lack a command as well when somebody renamed it.
+const TOO_OLD = /Unknown Redis command called from (Lua )?script/
 
 /** The text of an error of ioredis, without the part in which Redis repeats arguments. */
 export function errorText(error: Error): string {
@@ -89,17 +108,22 @@ export function errorText(error: Error): string {
 }
 
 /**
- * Makes an error of ours of one of ioredis, which hangs the arguments of the failed call,
- * keys among them, on its own. Nothing of the original is kept but its text.
+ * Makes a failure of an error of ioredis, which hangs the arguments of the failed call, keys
+ * among them, on its own. Nothing of the original is kept but its text.
  */
-export function fromRedis(operation: string, error: Error): TokenstoreError {
+export function fromRedis(operation: string, error: Error): Failure {
   const text = errorText(error)
+  const failure = (code: string, why: string): Failure => ({
+    code,
+    message: `${operation}: ${why}`
+  })
   const [, code, rest] = ANSWER.exec(text) ?? []
   if (code === undefined || rest === undefined) {
-    const why = LOST.test(text) ? 'the connection was lost before Redis answered' : text
-    return errorOf('TSUNAVAILABLE', `${operation}: ${why}`)
+    const lost = LOST.test(text)
+    return failure('TSUNAVAILABLE', lost ? 'the connection was lost before Redis answered' : text)
   }
-  if (code.startsWith('TS')) return errorOf(code, rest)
-  if (code === 'WRONGTYPE') return errorOf('TSRECORD', `${operation}: a foreign record`)
-  return errorOf(NOT_NOW.has(code) ? 'TSUNAVAILABLE' : code, `${operation}: Redis answered ${text}`)
+  if (code.startsWith('TS')) return { code, message: rest }
+  if (code === 'WRONGTYPE') return failure('TSRECORD', 'a foreign record')
+  if (TOO_OLD.test(rest)) return failure('TSVERSION', `Redis 7.0 or newer is needed: ${text}`)
+  return failure(NOT_NOW.has(code) ? 'TSUNAVAILABLE' : code, `Redis answered ${text}`)
 }

@@ -1,5 +1,6 @@
 import type { Connection } from './connection'
-import { errorOf, type TokenstoreError } from './errors'
+import { raise, type Failure, type TokenstoreError } from './errors'
+import { nextTick, now } from './timers'
 
 /**
  * What `getkey` answers for one key: the record, or null when no token is live, and when it
@@ -10,13 +11,16 @@ export type Found = [record: string | null, expires_at: number]
 interface Call {
   key: string
   resolve(found: Found): void
-  reject(error: Error): void
+  reject(failure: Failure): void
 }
 
 // Large enough to share the cost of a command, small enough that Redis looks up one batch
 // while this process makes or reads another: with 64 calls in flight 32 is a third faster
 // than 64, or more.
 const MAX_KEYS = 32
+
+// Failures that say nothing of the keys.
+const NOT_ASKED = new Set(['TSUNAVAILABLE', 'TSCLOSED'])
 
 /**
  * Sends the `getkey` calls of one tick in batches: nearly all of a call's cost is per
@@ -33,18 +37,19 @@ export class KeyReader {
   }
 
   read(root: string, use: 'TOUCH' | 'PEEK', key: string): Promise<Found> {
-    return new Promise((resolve, reject) => {
+    const found = new Promise<Found>((resolve, reject) => {
       const name = use + root
       let batch = this.#batches.get(name)
       if (!batch) {
         batch = []
         this.#batches.set(name, batch)
         // After all the promises that are due now, whose continuations may ask for keys as well.
-        if (this.#max > 1) process.nextTick(() => this.#flush(root, use))
+        if (this.#max > 1) nextTick(() => this.#flush(root, use))
       }
       batch.push({ key, resolve, reject })
       if (batch.length >= this.#max) this.#flush(root, use)
     })
+    return found.catch(raise)
   }
 
   /** Sends what is due, before the connection closes. */
@@ -59,25 +64,23 @@ export class KeyReader {
     const calls = this.#batches.get(use + root)
     if (!calls) return
     this.#batches.delete(use + root)
-    void this.#send(root, use, calls)
+    void this.#send(root, use, calls, now() + this.#connection.timeout)
   }
 
-  async #send(root: string, use: 'TOUCH' | 'PEEK', calls: Call[]): Promise<void> {
+  async #send(root: string, use: 'TOUCH' | 'PEEK', calls: Call[], deadline: number): Promise<void> {
+    const args = [use, ...calls.map(({ key }) => key)]
     try {
-      const reply = (await this.#connection.run('getkey', root, [
-        use,
-        ...calls.map(({ key }) => key)
-      ])) as unknown[]
+      const reply = (await this.#connection.run('getkey', root, args, 0, deadline)) as unknown[]
       calls.forEach(({ resolve }, i) =>
         resolve([reply[2 * i] as string | null, Number(reply[2 * i + 1])])
       )
     } catch (error) {
-      const { code, message } = error as TokenstoreError
-      if (code === 'TSRECORD' && calls.length > 1) {
-        // Something strange under one key must not fail the callers of the others.
-        for (const call of calls) void this.#send(root, use, [call])
+      const failure = error as TokenstoreError
+      if (calls.length === 1 || NOT_ASKED.has(failure.code)) {
+        for (const { reject } of calls) reject(failure)
       } else {
-        for (const { reject } of calls) reject(errorOf(code, message))
+        // Something strange under one key must not fail the callers of the others.
+        for (const call of calls) void this.#send(root, use, [call], deadline)
       }
     }
   }

@@ -1,15 +1,14 @@
-import type { RedisClient } from './client'
-import { errorOf, fromRedis, type TokenstoreError } from './errors'
+import { isCluster, type RedisClient } from './client'
+import { errorText, fromRedis, type Failure } from './errors'
+import { clearTimeout, now, setImmediate, setTimeout } from './timers'
 
 /** What a call has to know of the connection that it goes over. */
 export interface Line {
   readonly client: RedisClient
   /** Milliseconds. */
   readonly timeout: number
-  /** Why there is no connection, as far as is known. */
-  readonly lastError: string
-  /** The calls that have not been sent, for want of a connection. */
-  readonly waiting: Set<PendingCall<unknown>>
+  /** Whether a command would be written at once. */
+  readonly ready: boolean
   /** Sends a call now, or once there is a connection. */
   dispatch(call: PendingCall<unknown>): void
 }
@@ -19,55 +18,95 @@ export interface Line {
 // or of Redis 8; the rest reaches us only from pipelines, which ioredis cannot redirect.
 const NOT_HERE =
   /^(MOVED|ASK|TRYAGAIN|CLUSTERDOWN) |non local key|accessed during rehashing of the slot/
+const CLUSTER_MODE =
+  'the server is in cluster mode: redis must be an ioredis Cluster, all slots of which are' +
+  ' assigned, or with a single master the prefix have a hash tag, such as {token}'
+// ioredis sends a script that is unknown once more, but it may be forgotten once more.
+const UNKNOWN_SCRIPT = /^NOSCRIPT /
 const RETRY_MS = 50
 
-/** A call on its way: it is answered once, within the timeout of its line. */
+/** A call on its way: it is answered once, by its deadline. */
 export class PendingCall<T> {
   readonly operation: string
-  /** When it is over, by `performance.now()`. */
+  /** When it is over, by `now()`. */
   readonly deadline: number
+  /** A name on the server that it goes to, if it goes to a single one. */
+  readonly name: string | undefined
+  /** Rejects with a `Failure`. */
+  readonly reply: Promise<T>
   /** Whether it has been answered, in whatever way. */
   settled = false
+  /** Told when no answer came in time. */
+  onLate: (() => void) | undefined
   readonly #line: Line
   readonly #command: (call: PendingCall<T>) => Promise<T>
-  readonly #resolve: (reply: T) => void
-  readonly #reject: (error: TokenstoreError) => void
   readonly #timer: NodeJS.Timeout
+  #resolve!: (reply: T) => void
+  #reject!: (failure: Failure) => void
   #retry: NodeJS.Timeout | undefined
+  #queue: Set<PendingCall<unknown>> | undefined
+  /** Why nothing of it is under way. */
+  #unsent: (() => string) | undefined
 
   constructor(
     line: Line,
     operation: string,
     command: (call: PendingCall<T>) => Promise<T>,
-    resolve: (reply: T) => void,
-    reject: (error: TokenstoreError) => void
+    deadline: number,
+    name?: string
   ) {
     this.operation = operation
-    this.deadline = performance.now() + line.timeout
+    this.deadline = deadline
+    this.name = name
     this.#line = line
     this.#command = command
-    this.#resolve = resolve
-    this.#reject = reject
-    this.#timer = setTimeout(() => this.#late(), line.timeout)
+    this.reply = new Promise((resolve, reject) => {
+      this.#resolve = resolve
+      this.#reject = reject
+    })
+    this.#timer = setTimeout(() => this.#late(), deadline - now())
   }
 
-  send(): void {
+  /** Waits in a queue, until it is sent or given up: then `why` says what held it up. */
+  hold(queue: Set<PendingCall<unknown>>, why: () => string): void {
+    this.#leaveQueue()
+    this.#queue = queue
+    this.#unsent = why
+    queue.add(this as PendingCall<unknown>)
+  }
+
+  /** `done` is told when the command is over, be it after the deadline. */
+  send(done?: () => void): void {
+    this.#leaveQueue()
+    this.#unsent = undefined
     try {
       this.#command(this).then(
-        (reply) => this.#answered(reply),
-        (error: Error) => this.#refused(error)
+        (reply) => {
+          this.#answered(reply)
+          done?.()
+        },
+        (error: Error) => {
+          this.#refused(error)
+          done?.()
+        }
       )
     } catch (error) {
       // ioredis throws when it pipelines by itself and no master has the slot.
       this.#refused(error as Error)
+      done?.()
     }
   }
 
-  fail(error: TokenstoreError): void {
+  /** Rejects as unavailable. */
+  giveUp(why: string): void {
+    this.fail({ code: 'TSUNAVAILABLE', message: `${this.operation}: ${why}` })
+  }
+
+  fail(failure: Failure): void {
     this.#settle()
     // Another master may have taken over from one that is gone, or hangs.
-    if (error.code === 'TSUNAVAILABLE') this.#line.client.refreshSlotsCache?.()
-    this.#reject(error)
+    if (failure.code === 'TSUNAVAILABLE') this.#line.client.refreshSlotsCache?.()
+    this.#reject(failure)
   }
 
   #answered(reply: T): void {
@@ -77,27 +116,40 @@ export class PendingCall<T> {
 
   #refused(error: Error): void {
     if (this.settled) return
-    if (!NOT_HERE.test(error.message)) {
+    const { client } = this.#line
+    const said = `Redis answered ${errorText(error)}`
+    const notHere = NOT_HERE.test(error.message)
+    if (notHere && !isCluster(client)) return this.giveUp(`${said}; ${CLUSTER_MODE}`)
+    if (!notHere && !UNKNOWN_SCRIPT.test(error.message)) {
       return this.fail(fromRedis(this.operation, error))
     }
-    this.#line.client.refreshSlotsCache?.()
+    client.refreshSlotsCache?.()
+    this.#unsent = () => said
     // Not by itself: without a connection ioredis would keep it, and send it after its time.
     this.#retry = setTimeout(() => this.#line.dispatch(this as PendingCall<unknown>), RETRY_MS)
   }
 
   #late(): void {
-    const { timeout, lastError, waiting } = this.#line
-    const why = lastError && `: ${lastError}`
-    const what = waiting.has(this as PendingCall<unknown>)
-      ? `no connection to Redis within ${timeout} ms${why}`
-      : `no answer from Redis within ${timeout} ms; what was asked may still happen`
-    this.fail(errorOf('TSUNAVAILABLE', `${this.operation}: ${what}`))
+    // After a turn of the loop that took long, the answer may lie in the socket.
+    setImmediate(() => {
+      if (this.settled) return
+      const within = `within ${this.#line.timeout} ms`
+      const unanswered = (): string =>
+        `no answer from Redis ${within}; what was asked may still happen`
+      this.giveUp((this.#unsent ?? unanswered)())
+      this.onLate?.()
+    })
+  }
+
+  #leaveQueue(): void {
+    this.#queue?.delete(this as PendingCall<unknown>)
+    this.#queue = undefined
   }
 
   #settle(): void {
     this.settled = true
     clearTimeout(this.#timer)
     clearTimeout(this.#retry)
-    this.#line.waiting.delete(this as PendingCall<unknown>)
+    this.#leaveQueue()
   }
 }

@@ -26,6 +26,8 @@ export async function reset(connection: Connection, layout: Layout): Promise<num
   const { keyPrefix } = connection
   const start = (keyPrefix + layout.prefix).replace(/[\\*?[\]]/g, '\\$&')
   let removed = 0
+  // A server that runs no script on these names would show none either.
+  await connection.run('count', layout.ownerRoot('-'), ['-'])
   for (const node of await connection.masters()) {
     // An owner set takes many tokens with it at once, so that little is left for the second
     // walk but hashes.

@@ -1,44 +1,14 @@
 import { once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Redis } from 'ioredis'
-import { startRedis, type RedisServer } from '../../scripts/redis-server'
-import { Tokenstore, TokenstoreError, UnavailableError } from '../../src/main'
-import type { Config } from '../../src/types'
-import { client, closeAfterAll, freshPrefix, names, redisUrl, until } from '../support'
+import { startRedis } from '../../scripts/redis-server'
+import { type Tokenstore, TokenstoreError, UnavailableError } from '../../src/main'
+import { client, closeAfterAll, freshPrefix, names, redisUrl, until, within } from '../support'
+import { closeAfterEach, later, open, own, proxy, server } from './opened'
 import { run } from './run'
 
 closeAfterAll()
-
-const closers: (() => unknown)[] = []
-afterEach(async () => {
-  for (const close of closers.splice(0).reverse()) await close()
-})
-
-function open(config: Config): Tokenstore {
-  const tokens = Tokenstore({ prefix: freshPrefix(), timeout: 300, ...config })
-  closers.push(() => tokens.quit())
-  return tokens
-}
-
-async function server(): Promise<RedisServer> {
-  const started = await startRedis()
-  closers.push(() => started.stop())
-  return started
-}
-
-function own(port: number, options: object = {}): Redis {
-  const redis = new Redis({
-    host: '127.0.0.1',
-    port,
-    retryStrategy: () => 20,
-    disconnectTimeout: 100,
-    ...options
-  })
-  redis.on('error', () => {})
-  closers.push(() => redis.disconnect())
-  return redis
-}
+closeAfterEach()
 
 /**
  * A port on which nothing listens, and nothing else will until it is freed: it
@@ -51,7 +21,7 @@ async function deadPort(): Promise<{ port: number; free(): void }> {
   await once(near, 'connect')
   far.close()
   const free = (): void => void (near.destroyed || near.resetAndDestroy())
-  closers.push(free)
+  later(free)
   return { port: near.localPort!, free }
 }
 
@@ -84,18 +54,6 @@ function failsSaying(tokens: Tokenstore, why: string | RegExp): Promise<void> {
       (error: Error) => new RegExp(why).test(error.message)
     )
   )
-}
-
-/**
- * Rejects when something takes longer, by a timer: a machine that stands still
- * holds up that and others alike.
- */
-async function within<T>(ms: number, something: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`took longer than ${ms} ms`)), ms)
-  })
-  return Promise.race([something, late]).finally(() => clearTimeout(timer))
 }
 
 /** Of a token that may be added again, should the answer be late. */
@@ -217,7 +175,7 @@ describe('quit', () => {
     ]
     await answerOf(() => ready.count('user-7'))
     process.kill(pid, 'SIGSTOP')
-    closers.push(() => process.kill(pid, 'SIGCONT'))
+    later(() => process.kill(pid, 'SIGCONT'))
     const waiting = fresh.count('user-7').catch((error: unknown) => error)
     await sleep(30)
     await within(500, fresh.quit())
@@ -343,7 +301,7 @@ describe('a call rejects within the timeout', () => {
       'AUTH',
       ''
     ])
-    closers.push(stop)
+    later(stop)
     const tokens = open({ redis: { port, password: 'a-long-password' } })
     const why = /no connection to Redis within 300 ms: ERR unknown command '?`?auth/i
     await failsSaying(tokens, why)
@@ -403,7 +361,7 @@ describe('a call rejects within the timeout', () => {
     ]
     await Promise.all([ready, shared].map((tokens) => answerOf(() => tokens.count('user-7'))))
     process.kill(pid, 'SIGSTOP')
-    closers.push(() => process.kill(pid, 'SIGCONT'))
+    later(() => process.kill(pid, 'SIGCONT'))
     await Promise.all([
       allUnavailable(ready, UNANSWERED),
       allUnavailable(shared, 'no answer from Redis within 300 ms'),
@@ -422,7 +380,7 @@ describe('a call rejects within the timeout', () => {
     const sockets: Socket[] = []
     const silent: Server = createServer((socket) => sockets.push(socket)).listen(0, '127.0.0.1')
     await new Promise((resolve) => silent.once('listening', resolve))
-    closers.push(() => {
+    later(() => {
       for (const socket of sockets) socket.destroy()
       silent.close()
     })
@@ -449,7 +407,7 @@ describe('a call rejects within the timeout', () => {
       dir
     }).then((started) => {
       loaded = true
-      closers.push(() => started.stop())
+      later(() => started.stop())
     })
     const probe = own(port, { enableReadyCheck: false })
     await until(async () => /loading:1/.test(await probe.info('persistence').catch(() => '')))
@@ -476,7 +434,7 @@ describe('a call rejects within the timeout', () => {
     const unanswered = allUnavailable(tokens, how === 'lost' ? '' : UNANSWERED)
     await sleep(20)
     if (how === 'lost') await stop()
-    else closers.push(() => process.kill(pid, 'SIGCONT'))
+    else later(() => process.kill(pid, 'SIGCONT'))
     await unanswered
   })
 })
@@ -496,7 +454,7 @@ describe('what was not sent in time', () => {
     await Promise.all(stores.map((tokens) => allUnavailable(tokens, 'no connection')))
     free()
     const started = await startRedis([], { port })
-    closers.push(() => started.stop())
+    later(() => started.stop())
     // All of them are connected now and have been answered, so whatever was
     // queued would be there.
     await Promise.all(stores.map((tokens) => answerOf(() => tokens.count('nobody'))))
@@ -541,7 +499,7 @@ describe('what was not sent in time', () => {
         })
       }).listen(0, '127.0.0.1')
       await new Promise((resolve) => wire.once('listening', resolve))
-      closers.push(() => wire.close())
+      later(() => wire.close())
       const tokens = open({
         redis: redisAt((wire.address() as AddressInfo).port),
         timeout: 10_000
@@ -571,7 +529,7 @@ test('a connection that cannot be had is tried again twice a second or so, howev
     socket.destroy()
   }).listen(0, '127.0.0.1')
   await once(refusing, 'listening')
-  closers.push(() => refusing.close())
+  later(() => refusing.close())
   open({ redis: { port: (refusing.address() as AddressInfo).port } })
   // By ioredis alone it would take over half a minute.
   await until(async () => attempts >= 14, 15_000)
@@ -590,7 +548,7 @@ describe('the same store works again', () => {
     await first.stop()
     await expect(tokens.getKey(token.key)).rejects.toBeInstanceOf(UnavailableError)
     const second = await startRedis([], { port })
-    closers.push(() => second.stop())
+    later(() => second.stop())
     // Null: this Redis says so.
     expect(await answerOf(() => tokens.getKey(token.key))).toBeNull()
     expect(await answerOf(() => tokens.add(token))).toEqual(token)
@@ -609,7 +567,7 @@ describe('the same store works again', () => {
       socket.pipe(redis).pipe(socket)
     }).listen(0, '127.0.0.1')
     await new Promise((resolve) => endpoint.once('listening', resolve))
-    closers.push(() => {
+    later(() => {
       for (const socket of sockets) socket.destroy()
       endpoint.close()
     })
@@ -639,6 +597,18 @@ describe('the same store works again', () => {
         )
       }
     }
+  })
+
+  test('after its connection became silent, for the next may be better', async () => {
+    const { port } = await server()
+    const address = await proxy(port, (data, forward, connection) => {
+      // The first connects, and then nothing arrives.
+      if (connection > 1 || !data.includes('tokenstore')) forward(data)
+    })
+    const tokens = open({ redis: { port: address }, prefix: 'tokenstore' })
+    const error: unknown = await tokens.count('user-7').catch((error: unknown) => error)
+    expect(error).toMatchObject({ message: expect.stringMatching(UNANSWERED) })
+    expect(await answerOf(() => tokens.count('user-7'))).toBe(0)
   })
 
   test('after SCRIPT FLUSH', async () => {

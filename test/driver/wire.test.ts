@@ -129,7 +129,7 @@ describe.each([
     expect([...used].sort()).toEqual(Object.keys(scripts))
   })
 
-  test('reset walks with SCAN and sends the scripts that revoke and delete', async () => {
+  test('reset asks whether scripts run, walks with SCAN, and sends those that revoke and delete', async () => {
     const tokens = open(config())
     await Promise.all(Array.from({ length: 700 }, () => tokens.add({ owner_id: 'user-7' })))
     const { id } = await tokens.add({ owner_id: 'user-8' })
@@ -141,7 +141,7 @@ describe.each([
     const walk = ['scan', 'del']
     const scripts = calls(sent.filter(([command]) => !walk.includes(command!)))
     expect(new Set(scripts.map(({ script }) => script))).toEqual(
-      new Set(['delowner', 'delkey', 'delhash'])
+      new Set(['count', 'delowner', 'delkey', 'delhash'])
     )
     const deleted = sent.filter(([command]) => command === 'del')
     expect(deleted).toEqual([['del', expect.stringMatching(/:latest:b$/)]])

@@ -1,0 +1,96 @@
+import { type Tokenstore, UnavailableError } from '../../src/main'
+import { until } from '../support'
+import { closeAfterEach, open, own, server } from './opened'
+
+closeAfterEach()
+
+// One owner with so many tokens that a list of them keeps Redis for milliseconds.
+const TOKENS = 3000
+const LOAD_MS = 4000
+
+/** Scripts that Redis has run. */
+async function executed(port: number): Promise<number> {
+  const stats = await own(port).info('commandstats')
+  const calls = [...stats.matchAll(/cmdstat_eval(?:sha)?:calls=(\d+)/g)]
+  return calls.reduce((sum, [, n]) => sum + Number(n), 0)
+}
+
+interface Outcome {
+  /** Milliseconds from the beginning of the load to the answer. */
+  at: number
+  error?: Error
+}
+
+/** Asks for the list far more often than Redis can answer it, and waits for all. */
+async function overload(tokens: Tokenstore): Promise<Outcome[]> {
+  const start = performance.now()
+  const asked: Promise<Outcome>[] = []
+  const at = (): number => performance.now() - start
+  const timer = setInterval(() => {
+    const outcome = tokens.list('ann').then(
+      () => ({ at: at() }),
+      (error: Error) => ({ at: at(), error })
+    )
+    asked.push(outcome)
+  }, 2)
+  await until(() => at() > LOAD_MS)
+  clearInterval(timer)
+  return Promise.all(asked)
+}
+
+test('with more than Redis can do it goes on answering, and what was given up unsent is not sent', async () => {
+  const { port } = await server()
+  const timeout = 2000
+  const tokens = open({ redis: { port }, timeout })
+  const { id } = await tokens.add({ owner_id: 'ann' })
+  await Promise.all(Array.from({ length: TOKENS }, () => tokens.add({ owner_id: 'ann' })))
+  const before = await executed(port)
+
+  const outcomes = await overload(tokens)
+  const failed = outcomes.filter(({ error }) => error !== undefined)
+  const late = failed.filter(({ error }) => /may still happen/.test(error!.message))
+  const unsent = failed.filter(({ error }) =>
+    /behind with earlier calls, and this was not sent/.test(error!.message)
+  )
+  for (const { error } of failed) expect(error).toBeInstanceOf(UnavailableError)
+  expect(unsent.length).toBeGreaterThan(0)
+  expect(late.length + unsent.length).toBe(failed.length)
+  // In each second of the load, from the first to the last.
+  for (let second = 0; second < LOAD_MS / 1000; second++) {
+    const answered = outcomes.filter(
+      ({ at, error }) => error === undefined && Math.floor(at / 1000) === second
+    )
+    expect([second, answered.length]).toEqual([second, expect.any(Number)])
+    expect(answered.length).toBeGreaterThan(0)
+  }
+  // The load is over, and so is what it left: nothing is in the way of a write.
+  expect(await tokens.set(id, { after: true })).toMatchObject({ id })
+  const answered = outcomes.length - failed.length
+  expect(await executed(port)).toBe(before + answered + late.length + 1)
+})
+
+test('quit waits for what was asked before it, sent or not', async () => {
+  const { port } = await server()
+  const tokens = open({ redis: { port }, timeout: 10_000 })
+  await tokens.count('ann')
+  const asked = Array.from({ length: 2000 }, () => tokens.add({ owner_id: 'ann' }))
+  await tokens.quit()
+  expect(await Promise.all(asked)).toHaveLength(2000)
+  expect(await open({ redis: { port }, prefix: 'x' }).count('ann')).toBe(0)
+})
+
+test('at most so many calls wait that memory has an end', async () => {
+  const { port, pid } = await server()
+  const tokens = open({ redis: { port }, timeout: 20_000 })
+  await tokens.count('ann')
+  process.kill(pid, 'SIGSTOP')
+  const errors: Error[] = []
+  for (let n = 0; n < 100_100; n++) {
+    tokens.count('ann').catch((error: Error) => errors.push(error))
+  }
+  await until(() => errors.length > 0)
+  expect(errors[0]).toBeInstanceOf(UnavailableError)
+  expect(errors[0]!.message).toMatch(/behind with earlier calls, and this was not sent/)
+  expect(errors.length).toBeLessThan(100)
+  process.kill(pid, 'SIGCONT')
+})
