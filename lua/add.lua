@@ -68,7 +68,6 @@ local record = '{"id":"' .. id .. owner .. by_ttl .. by_use .. '"attrs":' .. att
 
 redis.call('ZADD', owner_set, expires_at, id)
 redis.call('ZREMRANGEBYSCORE', owner_set, '-inf', '(' .. now)
-if expires_at == math.huge then redis.call('PERSIST', owner_set) end
 local reply = { key, record, expires_at < math.huge and expires_at or 0 }
 for _, victim in ipairs(evicted) do -- by MGET: no error may follow a write
   local its_key = redis.call('MGET', root .. ':id:' .. victim)[1] or ''
@@ -84,7 +83,7 @@ end
 local lasting = expires_at < math.huge and { 'PXAT', expires_at } or {}
 redis.call('SET', key_name, record, unpack(lasting))
 redis.call('SET', id_name, key, unpack(lasting))
-if expires_at == math.huge then return reply end
-local last = redis.call('ZRANGE', owner_set, -1, -1, 'WITHSCORES')[2]
-if last and last ~= 'inf' then redis.call('PEXPIREAT', owner_set, last) end
+local last = redis.call('ZRANGE', owner_set, -1, -1, 'WITHSCORES')[2] or 'inf'
+if last:find('%D') then redis.call('PERSIST', owner_set) end -- no time
+if not last:find('%D') then redis.call('PEXPIREAT', owner_set, last) end
 return reply

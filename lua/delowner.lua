@@ -56,6 +56,7 @@ while revoked ~= count do -- page by page, for unpack has room for 8,000
   if gone[1] then redis.call('ZREM', owner_set, unpack(gone)) end
   if doomed[1] then redis.call('DEL', unpack(doomed)) end
 end
-local last = redis.call('ZRANGE', owner_set, -1, -1, 'WITHSCORES')[2]
-if last and last ~= 'inf' then redis.call('PEXPIREAT', owner_set, last) end
+local last = redis.call('ZRANGE', owner_set, -1, -1, 'WITHSCORES')[2] or 'inf'
+if last:find('%D') then redis.call('PERSIST', owner_set) end -- no time
+if not last:find('%D') then redis.call('PEXPIREAT', owner_set, last) end
 return revoked

@@ -14,11 +14,18 @@ local root, id = KEYS[1], ARGV[1]
 if #KEYS ~= 1 or #ARGV ~= 1 or id == '' then
   return redis.error_reply('TSBADARG get: expected root id')
 end
-local function attrs_at(record, of) -- nil or false in what is not of that id
-  local whole = record:find('{"id":"', 1, true) == 1 and record:sub(-2) == '}}'
-  local owned = record:find('","owner_id":"', 44, true) == 44
-  local wanted = not of or record:sub(8, 43) == of
-  return whole and owned and wanted and record:find(',"attrs":{', 57, true)
+-- The token of a record and where its attrs begin; nil for what is no record of that id.
+local function token_of(record, of)
+  local at = record:find(',"attrs":{', 57, true)
+  local head = at and record:sub(-2) == '}}' and record:sub(1, at - 1) .. '}'
+  local read, token = pcall(cjson.decode, head)
+  local uuid, owner_id = of or record:sub(8, 43), read and token.owner_id
+  if type(owner_id) ~= 'string' or owner_id == '' then return nil end
+  local owner = '","owner_id":' .. cjson.encode(owner_id) .. ','
+  local own = record:sub(1, 43 + #owner) == '{"id":"' .. uuid .. owner
+  local rest, names = record:sub(44 + #owner, at):gsub('"[%l_]+":%d+,', '')
+  for _ in pairs(token) do names = names - 1 end -- fewer when one comes twice
+  return own and rest == '' and names == -2 and token, at
 end
 
 -- No names of ours, so that this fails while a cluster moves the slot.
@@ -27,7 +34,8 @@ local key = redis.call('GET', root .. ':id:' .. id)
 local key_name = root .. ':key:' .. (key or '')
 local record = key and redis.call('GET', key_name)
 if not record then return nil end
-local at = attrs_at(record, id)
-if not at then return redis.error_reply('TSRECORD get: a foreign record') end
+if not token_of(record, id) then
+  return redis.error_reply('TSRECORD get: a foreign record')
+end
 
 return { key, record, math.max(0, redis.call('PEXPIRETIME', key_name)) }

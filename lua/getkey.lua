@@ -18,53 +18,72 @@ local root, use = KEYS[1], ARGV[1]
 if #KEYS ~= 1 or use ~= 'TOUCH' and use ~= 'PEEK' or #ARGV < 2 or #ARGV > 1001 then
   return redis.error_reply('TSBADARG getkey: expected root, TOUCH or PEEK, 1 to 1000 keys')
 end
-local function attrs_at(record, of) -- nil or false in what is not of that id
-  local whole = record:find('{"id":"', 1, true) == 1 and record:sub(-2) == '}}'
-  local owned = record:find('","owner_id":"', 44, true) == 44
-  local wanted = not of or record:sub(8, 43) == of
-  return whole and owned and wanted and record:find(',"attrs":{', 57, true)
+-- The token of a record and where its attrs begin; nil for what is no record of that id.
+local function token_of(record, of)
+  local at = record:find(',"attrs":{', 57, true)
+  local head = at and record:sub(-2) == '}}' and record:sub(1, at - 1) .. '}'
+  local read, token = pcall(cjson.decode, head)
+  local uuid, owner_id = of or record:sub(8, 43), read and token.owner_id
+  if type(owner_id) ~= 'string' or owner_id == '' then return nil end
+  local owner = '","owner_id":' .. cjson.encode(owner_id) .. ','
+  local own = record:sub(1, 43 + #owner) == '{"id":"' .. uuid .. owner
+  local rest, names = record:sub(44 + #owner, at):gsub('"[%l_]+":%d+,', '')
+  for _ in pairs(token) do names = names - 1 end -- fewer when one comes twice
+  return own and rest == '' and names == -2 and token, at
 end
 
 local names = {}
 for i = 2, #ARGV do names[i - 1] = root .. ':key:' .. ARGV[i] end
 names[#ARGV] = root -- no name of ours: fails while a cluster moves the slot
-local records, reply, idlers, ends_of = redis.call('MGET', unpack(names)), {}, {}, {}
+local records, reply, lasting, keys, id_names = redis.call('MGET', unpack(names)), {}, {}, {}, {}
 for i = 1, #ARGV - 1 do
-  local record = records[i]
+  local record, key = records[i], ARGV[i + 1]
   local id = record and #record < 57 and record:match('^([%x-]+) %d+$') -- rotated out
   if id then
-    local key = redis.call('GET', root .. ':id:' .. id)
+    key = redis.call('GET', root .. ':id:' .. id)
     names[i] = root .. ':key:' .. (key or '')
     record = key and redis.call('GET', names[i])
   end
-  local at = record and attrs_at(record, id)
-  if record and not at then return redis.error_reply('TSRECORD getkey: a foreign record') end
+  -- As most that never expire: nothing to decode.
+  local plain = record and not id and record:find('^","owner_id":"[^%c"/\\]+","attrs":{', 44)
+  plain = plain and record:sub(1, 7) .. record:sub(-2) == '{"id":"}}'
+  local token = record and not plain and token_of(record, id)
+  if record and not plain and not token then
+    return redis.error_reply('TSRECORD getkey: a foreign record')
+  end
   reply[2 * i - 1], reply[2 * i] = record, 0
-  if record and record:byte(at - 1) ~= 34 then -- else the owner's quote ends it
-    local token = cjson.decode(record:sub(1, at - 1) .. '}')
-    ends_of[names[i]] = math.max(0, redis.call('PEXPIRETIME', names[i]))
-    reply[2 * i] = ends_of[names[i]]
-    if token.idle and use == 'TOUCH' then idlers[i] = token end
+  if token and (token.ends_at or token.idle) then
+    local n = #lasting + 1
+    lasting[n], keys[n], id_names[n] = token, key, root .. ':id:' .. token.id
+    token.i = i
   end
 end
 
-local now
-for i, token in pairs(idlers) do -- in any order: two keys of one token share ends_of
-  local name, time = names[i], not now and redis.call('TIME')
-  now = now or time[1] * 1000 + math.floor(time[2] / 1000)
-  local ends = math.min(now + token.idle, token.ends_at or math.huge)
-  local due = ends > now and ends - ends_of[name] >= token.every
-  local id_name, owner_set = root .. ':id:' .. token.id, root .. ':tokens:' .. token.owner_id
-  local own = due and name == root .. ':key:' .. (redis.call('MGET', id_name)[1] or '')
-  -- Only while it is indexed: else it would live on where no revocation finds it.
-  -- A use that Redis refuses to write, at maxmemory or on a replica, is answered too.
-  if own and redis.pcall('ZADD', owner_set, 'XX', 'CH', ends, token.id) == 1 then
-    redis.call('PEXPIREAT', name, ends)
-    redis.call('PEXPIREAT', id_name, ends)
-    local last = redis.call('ZRANGE', owner_set, -1, -1, 'WITHSCORES')[2]
-    if last and last ~= 'inf' then redis.call('PEXPIREAT', owner_set, last) end
-    ends_of[name] = ends
+-- A token that expires is live only while revocation finds it, by its id and by its owner: Redis
+-- deletes expired names one by one, and its clock may step back before all of them are gone.
+local led, ends_of, now = id_names[1] and redis.call('MGET', unpack(id_names)), {}, nil
+for n, token in ipairs(lasting) do
+  local i, owner_set = token.i, root .. ':tokens:' .. token.owner_id
+  local name = names[i]
+  if ends_of[name] == nil then -- else another key of this token came before
+    local listed = led[n] == keys[n] and tonumber(redis.pcall('ZSCORE', owner_set, token.id))
+    ends_of[name] = listed and math.max(0, redis.call('PEXPIRETIME', name)) or false
   end
-  reply[2 * i] = ends_of[name]
+  if ends_of[name] and token.idle and token.every and use == 'TOUCH' then
+    local time = not now and redis.call('TIME')
+    now = now or time[1] * 1000 + math.floor(time[2] / 1000)
+    local ends = math.min(now + token.idle, token.ends_at or math.huge)
+    local due = now < ends and ends < 1e15 and ends - ends_of[name] >= token.every
+    -- A use that Redis refuses to write, at maxmemory or on a replica, is answered too.
+    if due and redis.pcall('ZADD', owner_set, 'XX', 'CH', ends, token.id) == 1 then
+      redis.call('PEXPIREAT', name, ends)
+      redis.call('PEXPIREAT', root .. ':id:' .. token.id, ends)
+      local last = redis.call('ZRANGE', owner_set, -1, -1, 'WITHSCORES')[2] or 'inf'
+      if last:find('%D') then redis.call('PERSIST', owner_set) end -- no time
+      if not last:find('%D') then redis.call('PEXPIREAT', owner_set, last) end
+      ends_of[name] = ends
+    end
+  end
+  reply[2 * i - 1], reply[2 * i] = ends_of[name] and reply[2 * i - 1], ends_of[name] or 0
 end
 return reply

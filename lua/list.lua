@@ -68,19 +68,22 @@ for from = first, stop - 1, 1000 do -- unpack has room for 8,000
     local id, expires_at = members[2 * i - 1], members[2 * i]
     if record and record:sub(1, 43 + #owner) == '{"id":"' .. id .. owner then
       reply[n + 1], reply[n + 2] = keys[i], record
-      reply[n + 3] = expires_at == 'inf' and 0 or tonumber(expires_at)
+      reply[n + 3] = expires_at:find('%D') and 0 or tonumber(expires_at)
       n = n + 3
     else
       dropped[#dropped + 1] = id
     end
-    if stop < size then reply[1] = expires_at .. ':' .. id end
   end
+  local id, expires_at = unpack(members, #members - 1)
+  local place = id:match('^[%x-]+$') or '0' -- of a foreign member none
+  if stop < size then reply[1] = ('%.0f:%s'):format(math.ceil(expires_at), place) end
 end
 
 local removed
 for _, id in ipairs(dropped) do removed = redis.pcall('ZREM', owner_set, id) end
 if removed == 1 then -- else there was none, or Redis refuses writes
-  local last = redis.call('ZRANGE', owner_set, -1, -1, 'WITHSCORES')[2]
-  if last and last ~= 'inf' then redis.call('PEXPIREAT', owner_set, last) end
+  local last = redis.call('ZRANGE', owner_set, -1, -1, 'WITHSCORES')[2] or 'inf'
+  if last:find('%D') then redis.call('PERSIST', owner_set) end -- no time
+  if not last:find('%D') then redis.call('PEXPIREAT', owner_set, last) end
 end
 return reply

@@ -5,6 +5,7 @@
   ARGV[1]  id              1 byte or more
   ARGV[2]  newkey          1..256 bytes
   Option   GRACE ms        1..9999999999999, how long the old key goes on opening the token
+  Option   IF key          only if this is the token's key, one within its grace is not
 
   Writes   <root>:id:<id>              the new key; its TTL stays
            <root>:key:<newkey>         the record and its TTL, from the old name
@@ -14,21 +15,38 @@
            nil                         unknown, revoked or expired; nothing written
   Errors   TSBADARG                    an argument is missing or malformed; nothing written
            TSKEYTAKEN                  newkey is in use, or within its grace; nothing written
+           TSCONFLICT                  the token's key is not that of IF; nothing written
            TSRECORD                    a foreign record; nothing written
 ]]
-local root, id, newkey, word, grace = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local root, id, newkey = KEYS[1], ARGV[1], ARGV[2]
 local function bad(text) return redis.error_reply('TSBADARG rotate: ' .. text) end
 if #KEYS ~= 1 or not newkey or id == '' then return bad('expected root id newkey') end
 if newkey == '' or #newkey > 256 then return bad('newkey must be 1 to 256 bytes') end
-local ms = grace and #grace <= 13 and grace:find('^[1-9]%d*$')
-if #ARGV ~= 2 and (#ARGV ~= 4 or word ~= 'GRACE' or not ms) then
-  return bad('only GRACE ms may follow newkey, 1 to 9999999999999')
+local option = { GRACE = false, IF = false }
+for i = 3, #ARGV, 2 do -- at most two options
+  local word, value = ARGV[i], ARGV[i + 1]
+  if not value or option[word] ~= false then
+    return bad('an option is unknown, repeated or without its value')
+  end
+  option[word] = value
 end
-local function attrs_at(record, of) -- nil or false in what is not of that id
-  local whole = record:find('{"id":"', 1, true) == 1 and record:sub(-2) == '}}'
-  local owned = record:find('","owner_id":"', 44, true) == 44
-  local wanted = not of or record:sub(8, 43) == of
-  return whole and owned and wanted and record:find(',"attrs":{', 57, true)
+local grace, expected = option.GRACE, option.IF
+if grace and (not grace:find('^[1-9]%d*$') or #grace > 13) then
+  return bad('GRACE must be 1 to 9999999999999')
+end
+if expected == '' then return bad('IF must be a key') end
+-- The token of a record and where its attrs begin; nil for what is no record of that id.
+local function token_of(record, of)
+  local at = record:find(',"attrs":{', 57, true)
+  local head = at and record:sub(-2) == '}}' and record:sub(1, at - 1) .. '}'
+  local read, token = pcall(cjson.decode, head)
+  local uuid, owner_id = of or record:sub(8, 43), read and token.owner_id
+  if type(owner_id) ~= 'string' or owner_id == '' then return nil end
+  local owner = '","owner_id":' .. cjson.encode(owner_id) .. ','
+  local own = record:sub(1, 43 + #owner) == '{"id":"' .. uuid .. owner
+  local rest, names = record:sub(44 + #owner, at):gsub('"[%l_]+":%d+,', '')
+  for _ in pairs(token) do names = names - 1 end -- fewer when one comes twice
+  return own and rest == '' and names == -2 and token, at
 end
 
 -- No names of ours, so that this fails while a cluster moves the slot.
@@ -37,10 +55,14 @@ local key = redis.call('GET', root .. ':id:' .. id)
 local key_name = root .. ':key:' .. (key or '')
 local record = key and redis.call('GET', key_name)
 if not record then return nil end
-local at = attrs_at(record, id)
-if not at then return redis.error_reply('TSRECORD rotate: a foreign record') end
+if not token_of(record, id) then
+  return redis.error_reply('TSRECORD rotate: a foreign record')
+end
 local expires_at = math.max(0, redis.call('PEXPIRETIME', key_name))
 if key == newkey then return { key, record, expires_at } end
+if expected and key ~= expected then
+  return redis.error_reply('TSCONFLICT rotate: the key is not that of IF')
+end
 local new_name = root .. ':key:' .. newkey
 if redis.call('EXISTS', new_name) > 0 then
   return redis.error_reply('TSKEYTAKEN rotate: newkey is in use')

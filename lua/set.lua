@@ -20,11 +20,18 @@ if not attrs:find('^{.*}$') then return bad('attrs must be a JSON object') end
 if #ARGV ~= 2 and (#ARGV ~= 4 or word ~= 'IF') then
   return bad('only IF attrs may follow attrs')
 end
-local function attrs_at(record, of) -- nil or false in what is not of that id
-  local whole = record:find('{"id":"', 1, true) == 1 and record:sub(-2) == '}}'
-  local owned = record:find('","owner_id":"', 44, true) == 44
-  local wanted = not of or record:sub(8, 43) == of
-  return whole and owned and wanted and record:find(',"attrs":{', 57, true)
+-- The token of a record and where its attrs begin; nil for what is no record of that id.
+local function token_of(record, of)
+  local at = record:find(',"attrs":{', 57, true)
+  local head = at and record:sub(-2) == '}}' and record:sub(1, at - 1) .. '}'
+  local read, token = pcall(cjson.decode, head)
+  local uuid, owner_id = of or record:sub(8, 43), read and token.owner_id
+  if type(owner_id) ~= 'string' or owner_id == '' then return nil end
+  local owner = '","owner_id":' .. cjson.encode(owner_id) .. ','
+  local own = record:sub(1, 43 + #owner) == '{"id":"' .. uuid .. owner
+  local rest, names = record:sub(44 + #owner, at):gsub('"[%l_]+":%d+,', '')
+  for _ in pairs(token) do names = names - 1 end -- fewer when one comes twice
+  return own and rest == '' and names == -2 and token, at
 end
 
 -- No names of ours, so that this fails while a cluster moves the slot.
@@ -33,8 +40,8 @@ local key = redis.call('GET', root .. ':id:' .. id)
 local key_name = root .. ':key:' .. (key or '')
 local record = key and redis.call('GET', key_name)
 if not record then return nil end
-local at = attrs_at(record, id)
-if not at then return redis.error_reply('TSRECORD set: a foreign record') end
+local token, at = token_of(record, id)
+if not token then return redis.error_reply('TSRECORD set: a foreign record') end
 local head, stored = record:sub(1, at - 1), record:sub(at + #',"attrs":', -2)
 if expected and stored ~= expected then
   return redis.error_reply('TSCONFLICT set: the stored attrs are not those of IF')

@@ -5,10 +5,29 @@ import type { Token } from './types'
 export type Triple = [key: string, record: string, expires_at: number | string]
 
 const ATTRS = ',"attrs":'
+// An id has 36 characters; so this is where the owner begins, behind which the scripts look for
+// the attrs as well.
+const OWNER = 56
+const ID = /^\{"id":"([^"\\]{36})"/
+const OWNED_BY = /,"owner_id":("(?!")[^"\\]*(?:\\.[^"\\]*)*")/
+const TIMES = /(?:,"ends_at":\d+)?(?:,"idle":\d+,"every":\d+)?/
+// Whatever fields a later version has.
+const MORE = /((?:,"[a-z_]+":\d+)*)$/
+const HEAD = new RegExp([ID, OWNED_BY, TIMES, MORE].map(({ source }) => source).join(''))
+const TWICE = /("[a-z_]+":).*\1/
 
-/** The token of a record, which is `{"id":…,"owner_id":…,(lifetime,)"attrs":…}`. */
+/**
+ * The token of a record, which is `{"id":…,"owner_id":…,(lifetime,)"attrs":…}`. Head and attrs
+ * are read apart, since another language may have set attrs that are no JSON:
+ * `{},"owner_id":"eve","attrs":{}`.
+ */
 export function decode<Attrs extends object>([key, record, expires_at]: Triple): Token<Attrs> {
-  const { id, owner_id, attrs } = parse('a record', record) as Token<Attrs>
+  const at = attrsAt(record)
+  const [head, id, owner, more] = HEAD.exec(record.slice(0, at)) ?? []
+  if (!id || !owner || !record.endsWith('}}') || (more && TWICE.test(head!)))
+    throw new TokenstoreError('TSRECORD', 'a record in Redis is foreign')
+  const owner_id = owner.includes('\\') ? (parse('a record', owner) as string) : owner.slice(1, -1)
+  const attrs = parse('a record', record.slice(at + ATTRS.length, -1)) as Attrs
   const token: Token<Attrs> = { key, id, owner_id, attrs }
   if (Number(expires_at) > 0) token.expires_at = Number(expires_at)
   return token
@@ -16,7 +35,11 @@ export function decode<Attrs extends object>([key, record, expires_at]: Triple):
 
 /** The attrs of a record as they are stored, byte for byte, for `set … IF`. */
 export function attrsText(record: string): string {
-  return record.slice(record.indexOf(ATTRS) + ATTRS.length, -1)
+  return record.slice(attrsAt(record) + ATTRS.length, -1)
+}
+
+function attrsAt(record: string): number {
+  return record.indexOf(ATTRS + '{', OWNER)
 }
 
 /** Parses what another program may have written; the error keeps the text to itself. */

@@ -30,16 +30,14 @@ export const all = (text: string, pattern: RegExp): string[] => [
   ...new Set([...text.matchAll(pattern)].map((match) => match[1] ?? match[0]))
 ]
 
-const LINES = { file: 90, code: 420 }
+const LINES = { file: 90, code: 480 }
 const WIDTH = { max: 100, usual: 80, wide: 0.1 }
 
 // What several scripts need, and no include gives them: by what any way to write it must contain.
 const SHARED: Record<string, RegExp> = {
   'the guard against a slot that moves': /^(?:--.*\n)*redis\.call\('EXISTS', root\b.*$/gm,
   'how an argument is refused': /^.*\bfunction (?:bad|refuse|fail|stray)\b[^]*?\bend$/gm,
-  'where a record is told from others': /^local function attrs_at\b[^]*?\nend$/gm,
-  // add asks only whether it is this very token's.
-  'how a record begins': /^(?!if held and held:sub\(1, 57\)).*"owner_id":"'.*$/gm,
+  'where a record is told from others': /^local function token_of\b[^]*?\nend$/gm,
   'an owner as a record has it': /^.*"owner_id":' \.\..*$/gm,
   'how the record of an owner begins': /record:sub\(1, \d+ \+.*?(?= then$|$)/gm,
   'an old key': /:match\('\^\(\[%x[^']*'\).*$/gm,
@@ -184,8 +182,9 @@ export const checks: Record<string, Check> = {
       .map(withoutStrings)
       .filter(
         (line) =>
-          /(?<![.\w])(?:error|assert|loadstring|dofile|require|pcall|print)\s*\(/.test(line) ||
-          /\b(?:os|io|debug|math\.random)\b/.test(line)
+          /(?<![.\w])(?:error|assert|loadstring|dofile|require|pcall(?!\(cjson\.decode)|print)\s*\(/.test(
+            line
+          ) || /\b(?:os|io|debug|math\.random)\b/.test(line)
       )
   ),
 
@@ -204,12 +203,14 @@ export const checks: Record<string, Check> = {
 /** In the order in which headers tell them. */
 export const CODES = ['TSBADARG', 'TSKEYTAKEN', 'TSLIMIT', 'TSCONFLICT', 'TSRECORD']
 const FAMILIES = ['key', 'id', 'tokens', 'hash', 'latest']
-const READING = 'EXISTS GET MGET PEXPIRETIME TIME ZCARD ZCOUNT ZRANGE ZRANGEBYSCORE'.split(' ')
+const READING = 'EXISTS GET MGET PEXPIRETIME TIME ZCARD ZCOUNT ZRANGE ZRANGEBYSCORE ZSCORE'.split(
+  ' '
+)
 const WRITING = 'DEL GETDEL PERSIST PEXPIREAT RENAME SET ZADD ZREM ZREMRANGEBYSCORE'.split(' ')
 const KEYWORDS =
   'and break do else elseif end false for function if in local nil not or repeat ' +
   'return then true until while'
-const BUILT_IN = 'KEYS ARGV redis cjson ipairs pairs math tonumber type unpack string'
+const BUILT_IN = 'KEYS ARGV redis cjson pcall ipairs pairs math tonumber type unpack string'
 const KNOWN = `${KEYWORDS} ${BUILT_IN}`.split(' ')
 
 const sameSet = (a: string[], b: string[]): boolean =>
@@ -228,7 +229,7 @@ function spelt(scripts: Script[], find: (script: Script) => string[]): Set<strin
         text
           .trim()
           .replace(new RegExp(`\\b${script.name}\\b`, 'g'), 'SCRIPT')
-          .replace(/\bvictim\b/g, 'id')
+          .replace(/\b(?:victim|uuid)\b/g, 'id')
       )
     )
   )

@@ -98,16 +98,16 @@ const BROKEN: Record<keyof typeof checks, [script: string, change: (lua: string)
     ['set', (lua) => lua.replace("'TSBADARG set: '", "'TSBADARG  set: '")],
     ['set', (lua) => lua.replace('function bad', 'function refuse')],
     ['del', (lua) => lua.replace('57, true)', '56, true)')],
-    ['del', (lua) => lua.replace('record:sub(8, 43)', 'record:sub(8, 42)')],
+    ['del', (lua) => lua.replace('#owner, at):gsub', '#owner):gsub')],
     ['list', (lua) => lua.replace('record:sub(1, 43 + #owner)', 'record:sub(1, 42 + #owner)')],
     ['list', (lua) => lua.replace("cjson.encode(owner_id) .. ','", 'cjson.encode(owner_id)')],
     ['delkey', (lua) => lua.replace("'^([%x-]+) %d+$'", "'^([%x-]+) '")],
     ['count', (lua) => lua.replace('math.floor(time[2] / 1000)', 'time[2] / 1000')],
     ['getkey', (lua) => lua.replace('math.floor(time[2] / 1000)', 'math.floor(time[2]/1000)')],
     ['del', (lua) => lua.replace("-1, -1, 'WITHSCORES')[2]", "'-1', '-1', 'WITHSCORES')[2]")],
-    ['del', (lua) => lua.replace("if last and last ~= 'inf' then", 'if tonumber(last) then')],
+    ['del', (lua) => lua.replace("if not last:find('%D') then", 'if tonumber(last) then')],
     ['get', (lua) => lua.replace('math.max(0, redis', 'math.max(1, redis')],
-    ['del', (lua) => lua.replace('"owner_id":"', '"owner":"')],
+    ['del', (lua) => lua.replace('"owner_id":', '"owner":')],
     ['rotate', (lua) => lua.replace("'^[1-9]%d*$'", "'^[1-9][0-9]*$'")]
   ],
   'functions of one name have one spelling': [
@@ -199,7 +199,7 @@ const BROKEN: Record<keyof typeof checks, [script: string, change: (lua: string)
   'the codes of the header are those that it returns, in one order': [
     ['get', (lua) => lua.replaceAll("'TSRECORD get", "'TSCONFLICT get")],
     ['get', (lua) => lua.replace(/\n {11}TSRECORD.*/, '')],
-    ['rotate', (lua) => lua.replace(/( {11}TSKEYTAKEN.*\n)( {11}TSRECORD.*\n)/, '$2$1')]
+    ['rotate', (lua) => lua.replace(/( {11}TSKEYTAKEN.*\n)( {11}TSCONFLICT.*\n)/, '$2$1')]
   ],
   'errors say the code, the script and a text': [
     ['get', (lua) => lua.replace("'TSRECORD get: ", "'TSRECORD set: ")],

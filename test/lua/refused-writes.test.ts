@@ -1,6 +1,7 @@
+import { rmSync } from 'node:fs'
 import type { Redis } from 'ioredis'
 import { startRedis, type RedisServer } from '../../scripts/redis-server'
-import { type Arg, client, closeAfterAll } from '../support'
+import { type Arg, client, closeAfterAll, store, until } from '../support'
 import { id, key, Root } from '../support/root'
 
 // Redis without memory or without the right to write: a script happens whole, or not at all.
@@ -10,7 +11,7 @@ const HOUR = 3_600_000
 let server: RedisServer
 let redis: Redis
 beforeAll(async () => {
-  server = await startRedis(['--maxmemory-policy', 'noeviction'])
+  server = await startRedis(['--maxmemory-policy', 'noeviction', '--save', '3600 1'])
   redis = client({}, server.url)
 })
 afterAll(() => server.stop())
@@ -140,6 +141,18 @@ describe.each<[string, string, refuse: () => Promise<unknown>, allow: () => Prom
     'NOREPLICAS',
     () => redis.config('SET', 'min-replicas-to-write', '1'),
     () => redis.config('SET', 'min-replicas-to-write', '0')
+  ],
+  // Without its folder no snapshot can be saved.
+  [
+    'on a full disk',
+    'MISCONF',
+    async () => {
+      await redis.config('SET', 'stop-writes-on-bgsave-error', 'yes')
+      rmSync(server.dir, { recursive: true, force: true })
+      await redis.bgsave().catch(() => {}) // or Redis tries by itself
+      await until(async () => (await redis.info('persistence')).includes('bgsave_status:err'))
+    },
+    () => redis.config('SET', 'stop-writes-on-bgsave-error', 'no')
   ]
 ])('%s', (_, code, refuse, allow) => {
   afterEach(allow)
@@ -169,5 +182,25 @@ describe.each<[string, string, refuse: () => Promise<unknown>, allow: () => Prom
     await allow()
     expect(await root.run('list', 'o', ...options)).toEqual(['', ...expected])
     expect(await redis.zrange(root.at('tokens', 'o'), '0', '-1')).toEqual([2, 3].map(id))
+  })
+
+  test('list, its pages and each answer, of an owner whose tokens have expired in part', async () => {
+    const root = await filled()
+    const tokens = store({ prefix: root.name, redis: server.url })
+    await root.issue(4, 'o', '{}', 'TTL', HOUR)
+    await redis.del(root.at('key', key(1)), root.at('key', key(4)), root.at('id', id(4)))
+    await redis.zadd(root.at('tokens', 'o'), 1, id(4))
+    await refuse()
+    await root.unchanged(async () => {
+      const ids = [2, 3].map(id)
+      expect((await tokens.list('o')).map((token) => token.id)).toEqual(ids)
+      const page = await tokens.list('o', { limit: 1 })
+      const rest = await tokens.list('o', { cursor: page.cursor })
+      expect([...page.tokens, ...rest.tokens].map((token) => token.id)).toEqual(ids)
+      const walked = []
+      for await (const token of tokens.each('o')) walked.push(token.id)
+      expect(walked).toEqual(ids)
+    })
+    await tokens.quit()
   })
 })

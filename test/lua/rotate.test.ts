@@ -190,6 +190,48 @@ describe('GRACE', () => {
   })
 })
 
+describe('IF', () => {
+  test('the current key: as without, with GRACE on either side of it', async () => {
+    for (const options of [
+      ['IF', key(1)],
+      ['GRACE', HOUR, 'IF', key(1)],
+      ['IF', key(1), 'GRACE', HOUR]
+    ]) {
+      const root = new Root(redis)
+      const { record } = await root.issue(1)
+      expect(await root.run('rotate', id(1), key(2), ...options)).toEqual([key(2), record, 0])
+      const old = options.length > 2 ? record : null
+      expect(await root.run('getkey', 'PEEK', key(1), key(2))).toEqual([old, 0, record, 0])
+      // The answer got lost: once more.
+      await root.unchanged(async () =>
+        expect(await root.run('rotate', id(1), key(2), ...options)).toEqual([key(2), record, 0])
+      )
+    }
+  })
+
+  test.each<[string, (root: Root) => Promise<unknown>]>([
+    ['that was rotated out', (root) => root.run('rotate', id(1), key(3))],
+    ['within its grace', (root) => root.run('rotate', id(1), key(3), 'GRACE', HOUR)],
+    ['of another token', (root) => root.run('rotate', id(2), key(1)).catch(() => null)]
+  ])('a key %s: TSCONFLICT', async (what, rotate) => {
+    const root = new Root(redis)
+    await root.issue(1)
+    await root.issue(2)
+    await rotate(root)
+    const old = what === 'of another token' ? key(2) : key(1)
+    await root.refuses('TSCONFLICT', 'rotate', id(1), key(4), 'IF', old)
+    await root.refuses('TSCONFLICT', 'rotate', id(1), key(4), 'IF', old, 'GRACE', HOUR)
+    await root.refuses('TSCONFLICT', 'rotate', id(1), key(4), 'GRACE', HOUR, 'IF', 'x')
+  })
+
+  test('no token: nil', async () => {
+    const root = new Root(redis)
+    await root.unchanged(async () =>
+      expect(await root.run('rotate', id(1), key(2), 'IF', key(1))).toBeNull()
+    )
+  })
+})
+
 describe('newkey', () => {
   test.each<[string, Arg[]]>([
     ['alone', []],
@@ -382,6 +424,10 @@ describe('TSBADARG', () => {
     await root.refusesOtherCounts('rotate', [id(1), key(2)], ['GRACE'])
     await root.refusesOtherCounts('rotate', [id(1), key(2)], ['GRACE', 5, 'surplus'])
     await root.refusesOtherCounts('rotate', [id(1), key(2)], ['GRACE', 5, 'GRACE', 5])
+    await root.refusesOtherCounts('rotate', [id(1), key(2)], ['IF'])
+    await root.refusesOtherCounts('rotate', [id(1), key(2)], ['IF', key(1), 'IF', key(1)])
+    await root.refusesOtherCounts('rotate', [id(1), key(2)], ['GRACE', 5, 'IF', key(1), 'IF', 'x'])
+    await root.refuses('TSBADARG', 'rotate', id(1), key(2), 'IF', '')
     await root.refuses('TSBADARG', 'rotate', '', key(2))
     await root.refuses('TSBADARG', 'rotate', id(1), '')
     await root.refuses('TSBADARG', 'rotate', id(1), 'k'.repeat(257))

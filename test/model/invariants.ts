@@ -8,7 +8,7 @@ import { type Keyspace, type Reply, scoreText } from './redis-model'
 import { codeOf } from './spec'
 
 export type Invariant =
-  'reply' | 'error' | 'silence' | 'names' | 'ends' | 'listed' | 'leftovers' | 'another'
+  'reply' | 'error' | 'silence' | 'names' | 'ends' | 'listed' | 'leftovers' | 'another' | 'reach'
 
 export interface Fault {
   invariant: Invariant

@@ -25,7 +25,8 @@ function redis.call(...)
 end
 function redis.error_reply(text) return { err = text } end
 function cjson.decode(text)
-  local pairs_of, object = { decode(text) }, {}
+  local pairs_of, object = { decode(type(text) == 'string' and text or '') }, {}
+  if not pairs_of[1] then error('not JSON', 0) end
   for i = 1, #pairs_of, 2 do object[pairs_of[i]] = pairs_of[i + 1] end
   return object
 end
@@ -273,12 +274,14 @@ function encoded(text: string): string {
   return `"${text.replace(/["\\/\u0000-\u001f\u007f]/g, escape)}"`
 }
 
-/** Names and values by turns. */
+/** Names and values by turns; nothing where it is no JSON. */
 function decoded(text: string): (string | number)[] {
-  const object = JSON.parse(Buffer.from(text, 'latin1').toString()) as Record<
-    string,
-    string | number
-  >
+  let object: Record<string, string | number>
+  try {
+    object = JSON.parse(Buffer.from(text, 'latin1').toString()) as typeof object
+  } catch {
+    return []
+  }
   const bytes = (value: string): string => Buffer.from(value).toString('latin1')
   return Object.entries(object).flatMap(([name, value]) => [
     bytes(name),

@@ -93,18 +93,26 @@ export const mutations: Mutation[] = [
     invariant: 'reply'
   },
   {
-    what: 'a use in its last ms moves a token that its owner set does not list',
+    what: 'a key opens a token that its owner set does not list',
     script: 'getkey',
-    text: "'XX', 'CH', ends, token.id) == 1",
-    replacement: "'XX', 'CH', ends, token.id)",
-    space: 'life',
-    invariant: 'listed'
+    text: "tonumber(redis.pcall('ZSCORE', owner_set, token.id))",
+    replacement: 'true',
+    space: 'clock',
+    invariant: 'reach'
+  },
+  {
+    what: 'a key opens a token to which its id does not lead',
+    script: 'getkey',
+    text: 'led[n] == keys[n] and',
+    replacement: '',
+    space: 'clock',
+    invariant: 'reach'
   },
   {
     what: 'an end is read after the use, which in the ms of the end deletes it',
     script: 'getkey',
-    text: 'reply[2 * i] = ends_of[name]\n',
-    replacement: "reply[2 * i] = math.max(0, redis.call('PEXPIRETIME', name))\n",
+    text: 'ends_of[name] or 0\n',
+    replacement: "math.max(0, redis.call('PEXPIRETIME', name))\n",
     space: 'life',
     invariant: 'reply'
   },
@@ -121,6 +129,24 @@ export const mutations: Mutation[] = [
     script: 'rotate',
     text: "redis.call('EXISTS', new_name) > 0",
     replacement: "(redis.call('GET', new_name) or ''):sub(1, 1) == '{'",
+    space: 'rotate',
+    invariant: 'reply'
+  },
+  {
+    what: 'a key within its grace passes for the one that is expected',
+    script: 'rotate',
+    text: 'if expected and key ~= expected then',
+    replacement:
+      "local old = expected and redis.call('GET', root .. ':key:' .. expected) or ''\n" +
+      'if expected and key ~= expected and old:sub(1, 36) ~= id then',
+    space: 'rotate',
+    invariant: 'reply'
+  },
+  {
+    what: 'a new key is given whatever the expected one was',
+    script: 'rotate',
+    text: 'if expected and key ~= expected then',
+    replacement: 'if false then',
     space: 'rotate',
     invariant: 'reply'
   },
@@ -183,16 +209,16 @@ export const mutations: Mutation[] = [
   {
     what: 'an id answers with whatever record its key holds by now',
     script: 'get',
-    text: 'record:sub(8, 43) == of',
-    replacement: 'true',
+    text: 'of or record:sub(8, 43)',
+    replacement: 'record:sub(8, 43)',
     space: 'evictions',
     invariant: 'another'
   },
   {
     what: 'an id ends whatever token its key opens by now',
     script: 'del',
-    text: 'record:sub(8, 43) == of',
-    replacement: 'true',
+    text: 'of or record:sub(8, 43)',
+    replacement: 'record:sub(8, 43)',
     space: 'evictions',
     invariant: 'another'
   },
@@ -207,8 +233,8 @@ export const mutations: Mutation[] = [
   {
     what: 'a use moves the end of an id that was issued to another since',
     script: 'getkey',
-    text: 'if own and',
-    replacement: 'if due and',
+    text: 'led[n] == keys[n] and',
+    replacement: '',
     space: 'evictions',
     invariant: 'another'
   },

@@ -178,6 +178,10 @@ const COMMANDS: Record<string, Command | undefined> = {
   ZREM: (redis, [name, ...members]) => drop(redis, name!, ([member]) => members.includes(member)),
   ZREMRANGEBYSCORE: (redis, [name, from, to]) => drop(redis, name!, within(bounds(from!, to!))),
   ZCARD: (redis, [name]) => redis.zset(name!).length,
+  ZSCORE(redis, [name, member]) {
+    const found = redis.zset(name!).find((each) => each[0] === member)
+    return found ? scoreText(found[1]) : null
+  },
   ZCOUNT: (redis, [name, from, to]) => redis.zset(name!).filter(within(bounds(from!, to!))).length,
   ZRANGE(redis, [name, first, last, ...words]) {
     const option = { REV: false, WITHSCORES: false }

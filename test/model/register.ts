@@ -16,7 +16,7 @@ const HEAD = /^\{"id":"([^"]*)","owner_id":("(?:[^"\\]|\\.)*")/
 const OLD = /^[0-9a-f-]{36} \d+$/
 
 /** Whose record it is; nothing for what is none. */
-function parse(value: unknown): Issued | undefined {
+export function parse(value: unknown): Issued | undefined {
   const [, id, owner] = (typeof value === 'string' && HEAD.exec(value)) || []
   return id && owner ? { id, owner_id: JSON.parse(owner) as string } : undefined
 }

@@ -4,7 +4,7 @@ import type { Fault } from './invariants'
 import type { LuaVm } from './lua-vm'
 import { ROOT } from './names'
 import type { Entry } from './redis-model'
-import { isTorn, type Space, stepsOf } from './space'
+import { kindOf, type Space, stepsOf } from './space'
 import { type State, type Step, World } from './world'
 
 export interface Options {
@@ -35,18 +35,19 @@ const LAGS = [[], [1], [0, 1], [1, 1]]
 export function search(vm: LuaVm, space: Space, options: Options): Result {
   const { depth = Infinity, seconds = Infinity, progress } = options
   const began = performance.now()
-  const world = new World(vm, isTorn(space))
+  const world = new World(vm, kindOf(space))
   const steps = stepsOf(space)
   const result = { states: 1, steps: 0, depth: 0, exhausted: false, seconds: 0 }
   const first = world.start()
-  const seen = new Set([keyOf(first)])
+  const key = (state: State): string => keyOf(state, space.back === undefined)
+  const seen = new Set([key(first)])
   const origins = new Origins()
   let layer: [state: State, number: number][] = [[first, 0]]
 
   while (layer.length > 0 && result.depth < depth) {
     const next: typeof layer = []
     for (const [from, number] of layer) {
-      for (const step of steps(from.names)) {
+      for (const step of steps(from.names, from.clock)) {
         let looks = 0
         for (const lag of LAGS) {
           if (lag.length > looks) break
@@ -55,15 +56,14 @@ export function search(vm: LuaVm, space: Space, options: Options): Result {
           const { state, faults } = outcome
           looks = lag.length === 0 ? outcome.looks : looks
           result.steps++
-          const key = keyOf(state)
-          const isNew = !seen.has(key)
+          const isNew = !seen.has(key(state))
           const fault = faults[0] ?? (isNew ? world.end(state)[0] : undefined)
           if (fault) {
             const trace = origins.traceTo(number, tried)
             return { ...result, found: { fault, trace } }
           }
           if (!isNew) continue
-          seen.add(key)
+          seen.add(key(state))
           next.push([state, origins.add(number, tried)])
           result.states++
         }
@@ -95,17 +95,17 @@ class Origins {
   }
 }
 
-/** The same for states that differ only in what time it is. */
-function keyOf({ names, clock, register }: State): string {
-  const lines = [...names].map(([name, entry]) => `${name} ${textOf(entry, clock)}`)
+/** The same for states that differ only in what time it is, and in what is past for good. */
+function keyOf({ names, clock, register }: State, isPastForGood: boolean): string {
+  const relative = (time: number): string =>
+    time === Infinity ? 'never' : time < clock && isPastForGood ? 'past' : `+${time - clock}`
+  const lines = [...names].map(([name, entry]) => `${name} ${textOf(entry, relative)}`)
   const holders = [...register.holders].map((each) => JSON.stringify(each))
   const text = [...lines.sort(), ...holders.sort()].join('\n')
   return createHash('md5').update(text).digest('base64')
 }
 
-function textOf({ value, end }: Entry, clock: number): string {
-  const relative = (time: number): string =>
-    time === Infinity ? 'never' : time < clock ? 'past' : `+${time - clock}`
+function textOf({ value, end }: Entry, relative: (time: number) => string): string {
   const text =
     typeof value === 'string'
       ? value.replace(/\b1\d{12}\b/g, (time) => relative(Number(time)))
@@ -119,8 +119,9 @@ export const told = ({ fault, trace }: Found): string =>
 
 /** A call as redis-cli takes it, or what happens between the calls. */
 function lineOf(step: Step): string {
-  if (step.kind === 'tick') return `-- ${step.ms} ms pass`
-  if (step.kind === 'evict') return `DEL ${step.name} -- Redis evicts it`
+  if (step.kind === 'tick')
+    return step.ms > 0 ? `-- ${step.ms} ms pass` : `-- the clock steps back by ${-step.ms} ms`
+  if (step.kind === 'evict') return `DEL ${step.name} -- Redis deletes it`
   if (step.kind === 'put') {
     const { name, value } = step
     if (typeof value === 'string') return `SET ${name} '${value}' -- by others`

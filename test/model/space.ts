@@ -12,6 +12,11 @@ export interface Space {
   calls: string[]
   /** The ms that may pass between two calls. */
   ticks: number[]
+  /**
+   * How far Redis' clock may step back, so that what has expired is not gone before Redis
+   * deletes it, name by name.
+   */
+  back?: number
   /** Whether Redis may evict any one name. */
   evicts?: boolean
   /** What others may write: a name without its root, and what it then holds. */
@@ -20,7 +25,16 @@ export interface Space {
   depth: number
 }
 
-export const isTorn = ({ evicts, puts }: Space): boolean => evicts === true || puts !== undefined
+/**
+ * Torn is a space in which Redis evicts or others write; stepping one whose clock may step
+ * back.
+ */
+export type Kind = 'whole' | 'torn' | 'stepping'
+
+export function kindOf({ evicts, puts, back }: Space): Kind {
+  if (back !== undefined) return 'stepping'
+  return evicts === true || puts !== undefined ? 'torn' : 'whole'
+}
 
 /** UUIDs that differ in letters, whose order is that of bytes and of nothing else. */
 export const idOf = (n: string | number): string =>
@@ -29,11 +43,12 @@ export const idOf = (n: string | number): string =>
 const withIds = (text: string): string => text.replace(/#(\d)/g, (_, n: string) => idOf(n))
 
 /** The steps from a keyspace, without those in which a script's clock goes on. */
-export function stepsOf(space: Space): (names: Keyspace) => Step[] {
-  const { calls, ticks, evicts, puts = [] } = space
+export function stepsOf(space: Space): (names: Keyspace, clock?: number) => Step[] {
+  const { calls, ticks, back, evicts, puts = [] } = space
   const words = calls.map((call) => withIds(call).split(' '))
   const always: Step[] = [
     ...ticks.map((ms): Step => ({ kind: 'tick', ms })),
+    ...(back ? [{ kind: 'tick', ms: -back } as const] : []),
     ...puts.map(([name, value]): Step => {
       const parts = partsOf(`root:${withIds(name)}`)
       return { kind: 'put', name: nameOf(...parts), value }
@@ -41,9 +56,12 @@ export function stepsOf(space: Space): (names: Keyspace) => Step[] {
     ...words.filter((call) => !call.includes('@')).map(stepOf)
   ]
   const paging = words.filter((call) => call.includes('@'))
-  return (names) => [
+  const goes = (clock: number, end: number): boolean => evicts === true || (!!back && end < clock)
+  return (names, clock = 0) => [
     ...always,
-    ...(evicts ? [...names.keys()].map((name): Step => ({ kind: 'evict', name })) : []),
+    ...[...names]
+      .filter(([, { end }]) => goes(clock, end))
+      .map(([name]): Step => ({ kind: 'evict', name })),
     ...paging.flatMap((call) =>
       cursorsOf(names, call[1]!).map((cursor) =>
         stepOf(call.map((word) => (word === '@' ? cursor : word)))

@@ -84,6 +84,7 @@ export const spaces: Space[] = [
       'rotate #1 K1 GRACE 3',
       'rotate #1 K2 GRACE 2',
       'rotate #1 K3',
+      'rotate #1 K3 GRACE 1 IF K2',
       'rotate #2 K3 GRACE 1',
       'rotate #2 K1',
       'getkey TOUCH K1 K2 K3',
@@ -188,6 +189,27 @@ export const spaces: Space[] = [
     ticks: [1],
     evicts: true,
     depth: 4
+  },
+  {
+    name: 'clock',
+    what: 'one owner, two ids: the clock steps back, before all that has expired is deleted',
+    calls: [
+      'add K1 #1 ann {} TTL 2',
+      'add K1 #1 ann {} IDLE 2',
+      'add K2 #2 ann {} TTL 4 LIMIT 1 EVICT',
+      'add K2 #2 ann {}',
+      'getkey TOUCH K1 K2',
+      'rotate #1 K3 GRACE 3',
+      'set #1 {"a":1}',
+      'del #2',
+      'delkey K1',
+      'delowner ann EXCEPT #1',
+      'count ann',
+      'list ann'
+    ],
+    ticks: [3],
+    back: 3,
+    depth: 5
   },
   {
     name: 'foreign',

@@ -111,7 +111,8 @@ const SPEC: Record<string, Spec> = {
   getkey(ledger, [use, ...keys], { at, reply }) {
     return keys.flatMap((key, i) => {
       const token = ledger.opened(key)
-      if (!token) return [null, 0]
+      const answered = (reply as Reply[])[2 * i]
+      if (!token || (token.ends <= at.ended && answered === null)) return [null, 0]
       const { id, idle, every, ends, ends_at } = token
       const moved = Math.min(at.now + (idle ?? Infinity), ends_at ?? Infinity)
       const due = use === 'TOUCH' && idle !== undefined && moved - ends >= every!
@@ -129,12 +130,14 @@ const SPEC: Record<string, Spec> = {
     ledger.tokens.set(id!, { ...token, attrs: attrs! })
     return tripleOf(ledger.tokens.get(id!))
   },
-  rotate(ledger, [id, newkey, , grace], { at }) {
+  rotate(ledger, [id, newkey, ...words], { at }) {
+    const { GRACE, IF } = options(words)
     const token = ledger.tokens.get(id!)
     if (!token || token.key === newkey) return tripleOf(token)
+    if (IF !== undefined && IF !== token.key) return new ErrorOf('TSCONFLICT')
     if (ledger.isUsed(newkey!)) return new ErrorOf('TSKEYTAKEN')
     ledger.tokens.set(id!, { ...token, key: newkey! })
-    if (grace) ledger.old.set(token.key, { id: id!, till: at.now + Number(grace) })
+    if (GRACE) ledger.old.set(token.key, { id: id!, till: at.now + Number(GRACE) })
     return tripleOf(ledger.tokens.get(id!))
   },
   del(ledger, [id]) {

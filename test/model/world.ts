@@ -2,9 +2,10 @@
 import { type Fault, faultsOfError, faultsOfNames, faultsOfTheEnd } from './invariants'
 import { Ledger } from './ledger'
 import type { LuaVm } from './lua-vm'
-import { ROOT } from './names'
-import { type Keyspace, RedisModel, type Reply } from './redis-model'
-import { Register } from './register'
+import { partsOf, ROOT } from './names'
+import { type Entry, type Keyspace, RedisModel, type Reply } from './redis-model'
+import { parse, Register } from './register'
+import type { Kind } from './space'
 import { type Call, faultOf } from './spec'
 import type { ZSet } from './zset'
 
@@ -36,13 +37,12 @@ const START = 1_700_000_000_000
 
 export class World {
   readonly #vm: LuaVm
-  readonly #isTorn: boolean
+  readonly #kind: Kind
   readonly #redis = new RedisModel(START)
 
-  /** Torn is a world in which Redis evicts or others write. */
-  constructor(vm: LuaVm, isTorn: boolean) {
+  constructor(vm: LuaVm, kind: Kind) {
     this.#vm = vm
-    this.#isTorn = isTorn
+    this.#kind = kind
   }
 
   start(): State {
@@ -63,13 +63,42 @@ export class World {
 
   /** What is left once all that never ends has been revoked and time has passed. */
   end(from: State): Fault[] {
+    if (this.#kind === 'stepping') return [...this.#unreached(from)]
     const isEndless = [...from.names.values()].some(({ end }) => end === Infinity)
-    if (this.#isTorn || !isEndless) return []
+    if (this.#kind === 'torn' || !isEndless) return []
     this.#set(from)
     for (const { id, ends } of from.ledger.tokens.values()) {
       if (ends === Infinity) this.#run({ script: 'del', args: [id] }, [])
     }
     return [...faultsOfTheEnd(this.#redis.names)]
+  }
+
+  /** reach: a token that a key opens is listed, and revoked by its id and by its owner. */
+  *#unreached(from: State): Generator<Fault> {
+    const after = (script: string, ...args: string[]): Reply => this.#run({ script, args }, [])
+    for (const name of from.names.keys()) {
+      const [family, key] = partsOf(name)
+      if (family !== 'key') continue
+      const opened = (): Reply[] => after('getkey', 'PEEK', key) as Reply[]
+      this.#set(from)
+      const [record, end] = opened()
+      const token = parse(record)
+      // In its last ms an owner's set may be gone before its token.
+      if (!token || end === from.clock) continue
+      const { id, owner_id } = token
+      const found: Record<string, () => boolean> = {
+        list: () => (after('list', owner_id) as Reply[]).includes(record!),
+        count: () => Number(after('count', owner_id)) > 0,
+        del: () => after('del', id) === 1 && opened()[0] === null,
+        delkey: () => after('delkey', key) === 1 && opened()[0] === null,
+        delowner: () => Number(after('delowner', owner_id)) > 0 && opened()[0] === null
+      }
+      for (const [script, isFound] of Object.entries(found)) {
+        this.#set(from)
+        const text = `${script} does not reach ${id} of ${owner_id}, which ${key} opens`
+        if (!isFound()) yield { invariant: 'reach', text }
+      }
+    }
   }
 
   #set({ names, clock }: State): void {
@@ -88,8 +117,13 @@ export class World {
     const redis = this.#redis
     const reply = this.#run(call, lag)
     const { names: found, clock, looks } = redis
-    const faults = [...faultsOfError(reply, from.names, found, this.#isTorn)]
-    if (this.#isTorn) {
+    // Where the clock steps back, to read deletes what had expired.
+    const isStepping = this.#kind === 'stepping'
+    const lives = ([, { end }]: [string, Entry]): boolean => !isStepping || end >= clock
+    const [before, after] = [from.names, found].map((names) => new Map([...names].filter(lives)))
+    const faults = [...faultsOfError(reply, before!, after!, this.#kind === 'torn')]
+    if (isStepping) return { state: this.#settled(from.ledger, from.register), faults, looks }
+    if (this.#kind === 'torn') {
       const register = from.register.copy()
       register.note(call, reply, from.names)
       faults.push(...register.faults(call, reply, from.names, found, clock))
@@ -110,7 +144,7 @@ export class World {
 
   #settled(ledger: Ledger, register: Register): State {
     const { clock } = this.#redis
-    this.#redis.prune()
+    if (this.#kind !== 'stepping') this.#redis.prune()
     const { names } = this.#redis
     ledger.settle(clock, names)
     return { names, clock, ledger, register }

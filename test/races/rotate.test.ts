@@ -1,6 +1,16 @@
 import type { Token } from '../../src/main'
 import { audit, client, closeAfterAll, keyspace, names } from '../support'
-import { breaks, connected, contenders, living, races, rounds, values, type Tokens } from './race'
+import {
+  breaks,
+  connected,
+  contenders,
+  isError,
+  living,
+  races,
+  rounds,
+  values,
+  type Tokens
+} from './race'
 
 closeAfterAll()
 
@@ -88,6 +98,40 @@ test('within a grace every key that was ever answered reads the token', async ()
     expect(await names(client(), prefix)).toEqual({})
   }
   await rounds(run, { check })
+})
+
+function roundsFrom(
+  stores: Tokens[],
+  rotate: Rotate,
+  wins: number[] = []
+): (round: number) => Promise<void> {
+  const race = races(10)
+  return async (round) => {
+    const token = await stores[0]!.add({ owner_id: 'user-7', ...lifetimes[round % 4] })
+    const outcomes = await race(stores.map((_, i) => () => rotate(i, token)))
+    const won = outcomes.findIndex((outcome) => !isError(outcome))
+    const lost = outcomes.filter(isError)
+    expect(lost.map(({ name }) => name)).toEqual(Array(N - 1).fill('ConflictError'))
+    const { key } = outcomes[won] as Token
+    expect(await stores[0]!.getKey(key, { touch: false })).toEqual({ ...token, key })
+    expect(await stores[0]!.getKey(token.key, { touch: false })).toBeNull()
+    wins[won]!++
+  }
+}
+
+test('of many rotates from one key one wins, and its key opens the token', async () => {
+  const { prefix, stores } = await contenders(N)
+  const wins = new Array<number>(N).fill(0)
+  const run = roundsFrom(stores, (i, { id, key }) => stores[i]!.rotate(id, { from: key }), wins)
+  const held = await rounds(run, { seen: wins })
+  expect(Object.keys(await keyspace(client(), prefix))).toHaveLength(2 * held + 1)
+  expect(await audit(client(), prefix)).toEqual([])
+  expect(Math.min(...wins)).toBeGreaterThan(0)
+})
+
+test('not from one key, all win', async () => {
+  const { stores } = await contenders(N)
+  await breaks(roundsFrom(stores, (i, { id }) => stores[i]!.rotate(id)))
 })
 
 test('in two calls, more than one answered key opens a token', async () => {

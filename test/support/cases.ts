@@ -16,7 +16,7 @@ export const ATTRS: [what: string, attrs: string][] = [
   ['half a surrogate pair', '{"a":"\\ud800"}'],
   ['signs of Lua patterns', '{"%1":"%%%0","^$()[]*+-?.":"%"}'],
   ['slashes and quotes', '{"a":"/\\/\\"\\\\","b":"\\\\"}'],
-  ['a large integer', '{"a":9007199254740993,"b":1e400,"c":-0}'],
+  ['a large integer', '{"a":9007199254740993,"b":1e300,"c":-0}'],
   ['characters of four bytes', '{"é":"😀"}'],
   ['an escaped NUL', '{"a":"\\u0000"}'],
   ['900 levels deep', '{"a":'.repeat(900) + '1' + '}'.repeat(900)],
@@ -72,6 +72,33 @@ export const STRAY_TYPES: [type: string, put: (redis: Redis, name: Buffer) => Pr
 export const strayTypes = (...but: string[]): typeof STRAY_TYPES =>
   STRAY_TYPES.filter(([type]) => !but.includes(type))
 
+/** Behind the id of what would be a record otherwise. */
+const HEADS: [what: string, owned: string][] = [
+  ['no JSON', '"OWNER",'],
+  ['no JSON in the owner', '"\\q"'],
+  ['an owner that is a number', '5'],
+  ['an owner that is null', 'null'],
+  ['an owner that is an object', '{}'],
+  ['an owner without a character', '""'],
+  ['an owner in another spelling', '"\\u006fOWNER"'],
+  ['an owner with a space before it', ' "OWNER"'],
+  ['two owners', '"OWNER","owner_id":"eve"'],
+  ['two owners, one in another spelling', '"OWNER","owner\\u005fid":"eve"'],
+  ['two ids', '"OWNER","id":"eve"'],
+  ['two ids that are alike', '"OWNER","id":5'],
+  ['idle twice', '"OWNER","idle":5000,"every":5,"idle":5000'],
+  ['an unknown field twice', '"OWNER","x":1,"x":1'],
+  ['idle that is a text', '"OWNER","idle":"5000","every":5'],
+  ['idle that is null', '"OWNER","idle":null,"every":5'],
+  ['idle that is an object', '"OWNER","idle":{},"every":5'],
+  ['idle that is no number', '"OWNER","idle":nan,"every":5'],
+  ['every that is true', '"OWNER","idle":5000,"every":true'],
+  ['ends_at that is an array', '"OWNER","ends_at":[]'],
+  ['ends_at with a fraction', '"OWNER","ends_at":1.5'],
+  ['ends_at with an exponent', '"OWNER","ends_at":1e300'],
+  ['ends_at below zero', '"OWNER","ends_at":-1']
+]
+
 /**
  * Texts under a key's name that are foreign records: of 0.0.4, whose fields have no fixed order,
  * and others.
@@ -94,6 +121,10 @@ export const strayRecords = (
   ['no attrs but another object', `{"id":"${id}","owner_id":"${owner}","data":{}}`],
   ['attrs that are no object', `{"id":"${id}","owner_id":"${owner}","attrs":[{}]}`],
   ['a short id', `{"id":"5","owner_id":"${owner}","attrs":{"a":{}}}`],
+  ...HEADS.map(([what, owned]): [string, string] => [
+    what,
+    `{"id":"${id}","owner_id":${owned.replaceAll('OWNER', owner)},"attrs":{}}`
+  ]),
   ['an object', '{}'],
   ['a list', '[1]'],
   ['a text', 'x'],
@@ -106,7 +137,7 @@ export const strayRecords = (
  * further.
  */
 export const strayBeginnings = (id: string, key: string): [what: string, text: string][] =>
-  strayRecords(id, key).filter(([, text]) => !text.startsWith(`{"id":"${id}","owner_id":"o"`))
+  strayRecords(id, key).filter(([, text]) => !text.startsWith(`{"id":"${id}","owner_id":"`))
 
 /** Values of hashes: any JSON text, and what is none, which the scripts do not judge. */
 export const VALUES: [what: string, value: string][] = [
