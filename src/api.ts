@@ -12,13 +12,16 @@ const HASH_SIZE = 16
  */
 export interface Api {
   /** Issues a token and fills in `key` and `id` of the object given, which is also the result. */
-  add(token: { owner_id: string; attrs?: object; key?: string }, done: Callback<Token>): void
-  getKey(key: string, done: Callback<Token | false>): void
+  add(
+    token: { owner_id: string; attrs?: object | undefined; key?: string | undefined },
+    done: Callback<Token>
+  ): void
+  getKey(key: unknown, done: Callback<Token | false>): void
   get(id: string, done: Callback<Token | false>): void
   set(id: string, attrs: object, done: Callback<Token | false>): void
   setAttrs(id: string, attrs: object, done: Callback<Token | false>): void
   del(id: string, done: Callback<boolean>): void
-  delKey(key: string, done: Callback<boolean>): void
+  delKey(key: unknown, done: Callback<boolean>): void
   list(owner_id: string, done: Callback<Token[]>): void
   /**
    * Numbers and booleans come back as strings, as they did; objects come back as objects,
@@ -27,8 +30,8 @@ export interface Api {
   makeHash(value: unknown, done: Callback<string>): void
   /** `ttl` in seconds. 0.0.4 took it and kept every hash for an hour. */
   makeHash(value: unknown, ttl: number, done: Callback<string>): void
-  getHash(hash: string, done: Callback<unknown>): void
-  delHash(hash: string, done: Callback<boolean>): void
+  getHash(hash: unknown, done: Callback<unknown>): void
+  delHash(hash: unknown, done: Callback<boolean>): void
   reset(done: Callback<number>): void
   quit(done: Callback<void>): void
 }
@@ -51,12 +54,7 @@ export function api(config: Config = {}): Api {
     add: (token, done) => {
       // What is no object fails in the callback.
       const { owner_id, attrs, key } = Object(token) as typeof token
-      const given = {
-        owner_id,
-        attrs: attrs as Attrs,
-        ...(key === undefined ? {} : { key })
-      }
-      store.add(given, (error, added) =>
+      store.add({ owner_id, attrs: attrs as Attrs, key }, (error, added) =>
         error ? done(error) : done(null, Object.assign(token, added))
       )
     },

@@ -1,3 +1,5 @@
+import { types } from 'node:util'
+
 /**
  * The checks of what callers give. Each throws a TypeError that names the argument and what
  * was expected, and never repeats the value: it may be a secret.
@@ -9,9 +11,18 @@ export function fail(name: string, expected: string): never {
 }
 
 export function text(name: string, value: unknown): string {
-  if (typeof value !== 'string' || value === '' || !value.isWellFormed())
-    fail(name, 'a non-empty well-formed string')
+  if (!isText(value)) fail(name, 'a non-empty well-formed string')
   return value
+}
+
+/** Whether a value can be part of a name in Redis. */
+function isText(value: unknown): value is string {
+  return typeof value === 'string' && value !== '' && value.isWellFormed()
+}
+
+/** Whether a value can be a key or a hash: no longer than lua/add.lua and lua/makehash.lua take. */
+export function isSecret(value: unknown): value is string {
+  return isText(value) && value.length <= 256
 }
 
 export function integer(name: string, value: unknown, min: number, max: number): number {
@@ -87,55 +98,83 @@ export function cursor(name: string, value: unknown): string {
   return value
 }
 
-/**
- * A key or hash that a client presents: any text, since a stale or mangled one is not an
- * error but finds nothing.
- */
-export function secret(name: string, value: unknown): string {
-  if (typeof value !== 'string' || value === '') fail(name, 'a non-empty string')
-  return value
-}
-
-/** JSON text of a value, refusing what JSON would drop in silence. */
+/** JSON text of a value, refusing what JSON would lose. */
 export function json(name: string, value: unknown): string {
+  let lost: string | null = ''
   let result: string | undefined
   try {
-    // Most attrs are flat, and there is nothing in them to refuse: without a look at each
-    // part JSON.stringify is twice as fast.
-    result = JSON.stringify(value, isFlat(value) ? undefined : refuseLost)
+    // Most attrs are flat, and take no walk.
+    lost = isFlat(value) ? null : lossIn(value, '', [])
+    if (lost === null) result = JSON.stringify(value)
   } catch {
-    // The text of the original names properties of the value.
+    // A getter or a toJSON threw, or it is too deep. What they say may repeat the value.
   }
-  if (result === undefined) {
-    fail(
-      name,
-      'a value that JSON can carry: no functions, symbols, BigInts, cycles, or Maps and the like'
-    )
-  }
+  if (result === undefined) fail(name + (lost ?? ''), 'a value that JSON can carry: ' + NOT_CARRIED)
   return result
 }
 
-const FLAT = new Set(['string', 'number', 'boolean', 'undefined'])
+const NOT_CARRIED =
+  'no functions, symbols, BigInts, cycles, NaN, Infinity, invalid dates, or Maps and the like'
+
+/**
+ * The path to the first part of a value that JSON would lose, null when it carries all of
+ * it. Properties that are undefined count as absent, and -0 as 0.
+ */
+function lossIn(given: unknown, key: string | number, around: object[]): string | null {
+  if (isLeaf(given)) return null
+  const part = carried(given, key)
+  // What its toJSON calls null is lost: a date that is invalid.
+  if (part === null) return ''
+  if (isLeaf(part)) return null
+  if (typeof part !== 'object' || around.includes(part) || isLost(part)) return ''
+  const symbol = Object.getOwnPropertySymbols(part).find((own) => isEnumerable(part, own))
+  if (symbol) return `[${String(symbol)}]`
+  around.push(part)
+  const list = Array.isArray(part)
+  for (const name of list ? part.keys() : Object.keys(part)) {
+    const value: unknown = part[name as keyof typeof part]
+    const path = value === undefined && !list ? null : lossIn(value, name, around)
+    if (path !== null) return step(name) + path
+  }
+  around.pop()
+  return null
+}
 
 function isFlat(value: unknown): boolean {
   return (
-    isPlain(value) && Object.values(value).every((part) => part === null || FLAT.has(typeof part))
+    isPlain(value) &&
+    Object.getOwnPropertySymbols(value).length === 0 &&
+    Object.values(value).every((part) => part === undefined || isLeaf(part))
   )
 }
 
-function refuseLost(_key: string, part: unknown): unknown {
-  if (typeof part === 'function' || typeof part === 'symbol' || isLost(part)) throw new TypeError()
-  return part
+function isLeaf(part: unknown): boolean {
+  if (typeof part === 'number') return Number.isFinite(part)
+  return typeof part === 'string' || typeof part === 'boolean' || part === null
 }
 
-/**
- * Whether JSON takes an object for empty that is not: a Map, a Set, an Error, an instance
- * with nothing but `#private` fields.
- */
-function isLost(part: unknown): boolean {
-  if (part === null || typeof part !== 'object' || Array.isArray(part) || isPlain(part))
-    return false
-  return Object.keys(part).length === 0 && JSON.stringify(part) === '{}'
+/** What JSON carries of a value. */
+function carried(given: unknown, key: string | number): unknown {
+  if (given === undefined) return given
+  const { toJSON } = given as { toJSON?: unknown }
+  return typeof toJSON === 'function' ? toJSON.call(given, String(key)) : given
+}
+
+/** Whether JSON takes an object for empty, or for a list of properties, that is not. */
+function isLost(part: object): boolean {
+  if (Array.isArray(part) || isPlain(part)) return false
+  if (types.isMap(part) || types.isSet(part)) return true
+  if (types.isNativeError(part) || ArrayBuffer.isView(part)) return true
+  // A RegExp, a Promise, an instance with nothing but `#private` fields; a Number that is NaN.
+  return Object.keys(part).length === 0 && /^(\{\}|null)$/.test(JSON.stringify(part))
+}
+
+const isEnumerable = (part: object, name: symbol): boolean =>
+  Object.prototype.propertyIsEnumerable.call(part, name)
+
+/** How a property is written behind the object or array that has it. */
+function step(name: string | number): string {
+  return /^[\p{L}_$][\p{L}\p{N}_$]*$/u.test(String(name)) ? `.${name}` : `[${JSON.stringify(name)}]`
 }
 
 export function attrs(name: string, value: unknown): string {

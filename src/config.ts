@@ -38,21 +38,20 @@ const NAMES: (keyof Config)[] = [
 
 export function readConfig(config: Config): Settings {
   check.options<Config>('config', config, NAMES)
-  const { prefix = 'token', redis = {}, size = 24, hashSize = 8 } = config
+  const { prefix = 'token', size = 24, hashSize = 8 } = config
   const { hashTtl = 3600, touchEvery, digest = false, timeout = 2000 } = config
   const { batch = true, replicas = 0 } = config
+  const redis = readRedis(config.redis)
   check.text('prefix', prefix)
-  if (/:(key|id|tokens|hash|latest)(:|$)/.test(prefix)) {
+  const keyPrefix = keyPrefixOf(redis)
+  if (/:(key|id|tokens|hash|latest)(:|$)/.test(keyPrefix + prefix)) {
+    const what = keyPrefix === '' ? 'prefix' : 'prefix behind keyPrefix'
     const parts = 'key, id, tokens, hash and latest'
-    check.fail('prefix', `free of the parts ${parts}, which name the data of a store`)
+    check.fail(what, `free of the parts ${parts}, which name the data of a store`)
   }
   const idle = check.lifetime('idle', config.idle, null)
   const every = touchEvery === undefined ? null : check.seconds('touchEvery', touchEvery)
   if (idle && every && every > idle) check.fail('touchEvery', 'at most idle')
-  const url = typeof redis === 'string' && /^rediss?:\/\//.test(redis)
-  if (!url && !check.isPlain(redis) && !isClient(redis)) {
-    check.fail('redis', 'ioredis options, a redis:// or rediss:// URL, or an ioredis client')
-  }
   check.integer('hashSize', hashSize, 1, 128)
   return {
     redis,
@@ -68,6 +67,36 @@ export function readConfig(config: Config): Settings {
     batch: check.boolean('batch', batch),
     replicas: check.integer('replicas', replicas, 0, 100)
   }
+}
+
+// What other clients call an address. ioredis looks at none of these and connects to localhost.
+const ELSEWHERE: [ours: string, theirs: string[]][] = [
+  ['the URL itself', ['url', 'uri', 'connectionString']],
+  ['ioredis options with host and port', ['socket', 'hostname', 'address', 'endpoint', 'server']],
+  ['ioredis options with path', ['unixSocket', 'unix_socket']],
+  ['ioredis options with sentinels', ['sentinelRootNodes']],
+  ['ioredis options with db', ['database', 'databaseId']],
+  ['an ioredis Cluster', ['nodes', 'rootNodes', 'startupNodes', 'addresses', 'servers', 'hosts']]
+]
+
+function readRedis(redis: Config['redis'] = {}): Settings['redis'] {
+  if (isUrl(redis)) return redis
+  if (isClient(redis)) return redis
+  if (!check.isPlain(redis)) {
+    check.fail('redis', 'ioredis options, a redis:// or rediss:// URL, or an ioredis client')
+  }
+  const given = Object.entries(redis).filter(([, value]) => value !== undefined)
+  const options = Object.fromEntries(given) as RedisOptions
+  const urls = given.filter(([, value]) => isUrl(value)).map(([name]) => name)
+  for (const [ours, theirs] of [...ELSEWHERE, ['the URL itself', urls] as const]) {
+    const found = theirs.find((name) => name in options)
+    if (found) check.fail('redis', `${ours}, not an object with ${found}`)
+  }
+  return options
+}
+
+function isUrl(value: unknown): value is string {
+  return typeof value === 'string' && /^rediss?:\/\//.test(value)
 }
 
 function layoutOf(

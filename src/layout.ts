@@ -39,9 +39,9 @@ export function singleRoot(prefix: string): Layout {
     keyRoot: root,
     idRoot: root,
     hashRoot: root,
-    newKey: (_root, size) => uid2(size),
+    newKey: (_root, size) => random(size),
     newId: () => uuidV7(),
-    newHash: (size) => uid2(size),
+    newHash: (size) => random(size),
     rootOf: root
   }
 }
@@ -72,15 +72,25 @@ export function partitioned(prefix: string): Layout {
       return n < TAGS ? rootOf(tagOf(n)) : null
     },
     hashRoot: byTag,
-    newKey: (root, size) => tagOfRoot(root) + uid2(size - TAG),
+    newKey: (root, size) => random(size, tagOfRoot(root)),
     newId: (root) =>
       uuidV7().slice(0, -4) + numberOf(tagOfRoot(root))!.toString(16).padStart(4, '0'),
-    newHash: (size, name) =>
-      (name === undefined ? byName(uid2(TAG)) : byName(name)) + uid2(size - TAG),
+    newHash: (size, name = uid2(TAG)) => random(size, byName(name)),
     rootOf: (name) => {
       const tag = /^:\{(.{3})\}:/s.exec(name.slice(prefix.length))?.[1]
       return tag === undefined ? null : byTag(tag)
     }
+  }
+}
+
+/**
+ * A random text that begins with a tag, if any. It begins and ends with a letter or digit, as
+ * any tag begins: programs that make links of a text leave a `-` or `_` at its ends out.
+ */
+function random(size: number, tag = ''): string {
+  for (;;) {
+    const text = tag + uid2(size - tag.length)
+    if (!/^[-_]|[-_]$/.test(text)) return text
   }
 }
 

@@ -44,14 +44,14 @@ interface TokenstoreConstructor {
     config: Config & { digest: true }
   ): Tokenstore<Attrs, true>
   <Attrs extends object = Record<string, unknown>>(
-    config?: Config & { digest?: false }
+    config?: Config & { digest?: false | undefined }
   ): Tokenstore<Attrs>
   <Attrs extends object = Record<string, unknown>>(config?: Config): Tokenstore<Attrs, boolean>
   new <Attrs extends object = Record<string, unknown>>(
     config: Config & { digest: true }
   ): Tokenstore<Attrs, true>
   new <Attrs extends object = Record<string, unknown>>(
-    config?: Config & { digest?: false }
+    config?: Config & { digest?: false | undefined }
   ): Tokenstore<Attrs>
   new <Attrs extends object = Record<string, unknown>>(config?: Config): Tokenstore<Attrs, boolean>
   readonly prototype: Tokenstore

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { bindMethods } from './bind-methods'
 import { takeCallbacks, type Callback } from './callbacks'
 import * as check from './check'
 import { readConfig, type Settings } from './config'
@@ -9,6 +9,7 @@ import { KeyReader } from './key-reader'
 import { readNewToken } from './new-token'
 import { attrsText, decode, parse, triples, type Triple } from './record'
 import { reset } from './reset'
+import { sleep } from './timers'
 import type * as types from './types'
 import type { Page, StoredToken, Token } from './types'
 
@@ -31,6 +32,7 @@ export class Store<Attrs extends object, Digest extends boolean> {
     const { redis, timeout, batch } = this.#settings
     this.#connection = new Connection(redis, timeout)
     this.#reader = new KeyReader(this.#connection, batch)
+    bindMethods(this, Store.prototype)
   }
 
   /**
@@ -55,14 +57,15 @@ export class Store<Attrs extends object, Digest extends boolean> {
   }
 
   /**
-   * The token that a key opens, or null. The call counts as a use of it, which moves the
-   * expiry of a token with `idle`, unless `touch` is false. Calls of one tick go together, up
-   * to 32 in a command.
+   * The token that a key opens, or null, also for what is no text at all. The call counts as
+   * a use of it, which moves the expiry of a token with `idle`, unless `touch` is false. Calls
+   * of one tick go together, up to 32 in a command.
    */
-  async getKey(key: string, options?: types.GetKeyOptions): Promise<Token<Attrs> | null> {
+  async getKey(key: unknown, options?: types.GetKeyOptions): Promise<Token<Attrs> | null> {
     const { touch = true } = check.options<types.GetKeyOptions>('options', options, ['touch'])
     const use = check.boolean('touch', touch) ? 'TOUCH' : 'PEEK'
-    const root = this.#settings.layout.keyRoot(check.secret('key', key))
+    if (!check.isSecret(key)) return null
+    const root = this.#settings.layout.keyRoot(key)
     if (root === null) return null
     const [record, expires_at] = await this.#reader.read(root, use, this.#stored(key))
     return record === null ? null : decode<Attrs>([key, record, expires_at])
@@ -123,9 +126,10 @@ export class Store<Attrs extends object, Digest extends boolean> {
   }
 
   /** Revokes the token that a key opens. False when there was none. */
-  async delKey(key: string, options?: types.WriteOptions): Promise<boolean> {
+  async delKey(key: unknown, options?: types.WriteOptions): Promise<boolean> {
     const replicas = this.#replicasOf(options)
-    const root = this.#settings.layout.keyRoot(check.secret('key', key))
+    if (!check.isSecret(key)) return false
+    const root = this.#settings.layout.keyRoot(key)
     if (root === null) return false
     return isOne(await this.#connection.run('delkey', root, [this.#stored(key)], replicas))
   }
@@ -150,18 +154,15 @@ export class Store<Attrs extends object, Digest extends boolean> {
    * Whoever goes on from `cursor` until it is null misses no token that lives through the
    * walk; a token used meanwhile may come again. A page may hold fewer than `limit`.
    */
-  list(owner_id: string): Promise<StoredToken<Attrs, Digest>[]>
+  list(owner_id: string, options?: undefined): Promise<StoredToken<Attrs, Digest>[]>
   list(owner_id: string, options: types.PageOptions): Promise<Page<StoredToken<Attrs, Digest>>>
   async list(owner_id: string, options?: types.PageOptions): Promise<unknown> {
     const root = this.#settings.layout.ownerRoot(check.text('owner_id', owner_id))
     const args: Args = [owner_id]
     if (options !== undefined) {
       const known = ['limit', 'cursor'] as const
-      const { limit = PAGE, cursor = null } = check.options<types.PageOptions>(
-        'options',
-        options,
-        known
-      )
+      const page = check.options<types.PageOptions>('options', options, known)
+      const { limit = PAGE, cursor = null } = page
       args.push('COUNT', check.integer('limit', limit, 1, 1000))
       if (cursor !== null) args.push('AFTER', check.cursor('cursor', cursor))
     }
@@ -197,16 +198,18 @@ export class Store<Attrs extends object, Digest extends boolean> {
    * Gives a token a new key; id, attrs and lifetime stay. Resolves to it with that key, or
    * to null when it is gone. The old key is dead at once, or with `grace` goes on opening
    * the token for so many seconds.
+   * @throws ConflictError when `from` is given and not its key; nothing is written
    */
   async rotate(id: string, options?: types.RotateOptions): Promise<Token<Attrs> | null> {
-    const known = ['grace', 'replicas'] as const
-    const { grace, replicas } = check.options<types.RotateOptions>('options', options, known)
+    const known = ['grace', 'from', 'replicas'] as const
+    const { grace, from, replicas } = check.options<types.RotateOptions>('options', options, known)
     const { layout, size } = this.#settings
     const root = layout.idRoot(check.text('id', id))
     if (root === null) return null
     const key = layout.newKey(root, size)
     const args: Args = [id, this.#stored(key)]
     if (grace !== undefined) args.push('GRACE', check.seconds('grace', grace))
+    if (from !== undefined) args.push('IF', this.#stored(check.text('from', from)))
     const reply = await this.#connection.run('rotate', root, args, this.#confirmedBy(replicas))
     const triple = reply as Triple | null
     return triple && decode<Attrs>([key, triple[1], triple[2]])
@@ -220,10 +223,8 @@ export class Store<Attrs extends object, Digest extends boolean> {
   async makeHash(value: unknown, options?: number | types.HashOptions): Promise<string> {
     const { layout, hashSize, hashTtl } = this.#settings
     const given = typeof options === 'object' ? options : { ttl: options }
-    const { ttl, replaces } = check.options<types.HashOptions>('options', given, [
-      'ttl',
-      'replaces'
-    ])
+    const known = ['ttl', 'replaces'] as const
+    const { ttl, replaces } = check.options<types.HashOptions>('options', given, known)
     const args: Args = [
       check.json('value', value),
       ttl === undefined ? hashTtl : check.seconds('ttl', ttl)
@@ -244,19 +245,19 @@ export class Store<Attrs extends object, Digest extends boolean> {
   // A mapped type does not carry a type parameter on to the callback, so these two say it
   // themselves.
 
-  getHash<T = unknown>(hash: string, callback: Callback<T | null>): void
+  getHash<T = unknown>(hash: unknown, callback: Callback<T | null>): void
   /**
    * The value that a hash finds, or null. Changes nothing, so that a mail scanner may open
    * the link.
    */
-  getHash<T = unknown>(hash: string): Promise<T | null>
-  async getHash(hash: string): Promise<unknown> {
+  getHash<T = unknown>(hash: unknown): Promise<T | null>
+  async getHash(hash: unknown): Promise<unknown> {
     return this.#value('gethash', hash, 0)
   }
 
-  takeHash<T = unknown>(hash: string, callback: Callback<T | null>): void
+  takeHash<T = unknown>(hash: unknown, callback: Callback<T | null>): void
   takeHash<T = unknown>(
-    hash: string,
+    hash: unknown,
     options: types.WriteOptions | undefined,
     callback: Callback<T | null>
   ): void
@@ -264,14 +265,15 @@ export class Store<Attrs extends object, Digest extends boolean> {
    * The value that a hash finds, or null. Deletes the hash: of any number of callers exactly
    * one gets the value.
    */
-  takeHash<T = unknown>(hash: string, options?: types.WriteOptions): Promise<T | null>
-  async takeHash(hash: string, options?: unknown): Promise<unknown> {
+  takeHash<T = unknown>(hash: unknown, options?: types.WriteOptions): Promise<T | null>
+  async takeHash(hash: unknown, options?: unknown): Promise<unknown> {
     return this.#value('takehash', hash, this.#replicasOf(options))
   }
 
   /** Deletes a hash and its value. False when there was none. */
-  async delHash(hash: string): Promise<boolean> {
-    const root = this.#settings.layout.hashRoot(check.secret('hash', hash))
+  async delHash(hash: unknown): Promise<boolean> {
+    if (!check.isSecret(hash)) return false
+    const root = this.#settings.layout.hashRoot(hash)
     return root !== null && isOne(await this.#connection.run('delhash', root, [this.#stored(hash)]))
   }
 
@@ -330,8 +332,9 @@ export class Store<Attrs extends object, Digest extends boolean> {
     return (await this.#connection.run(script, root, [id, ...args], replicas)) as Triple | null
   }
 
-  async #value(script: 'gethash' | 'takehash', hash: string, replicas: number): Promise<unknown> {
-    const root = this.#settings.layout.hashRoot(check.secret('hash', hash))
+  async #value(script: 'gethash' | 'takehash', hash: unknown, replicas: number): Promise<unknown> {
+    if (!check.isSecret(hash)) return null
+    const root = this.#settings.layout.hashRoot(hash)
     if (root === null) return null
     const value = (await this.#connection.run(script, root, [this.#stored(hash)], replicas)) as
       string | null

@@ -1,5 +1,4 @@
-import type { RedisOptions } from 'ioredis'
-import type { RedisClient } from './client'
+import type { AnyRedisOptions, RedisClient } from './client'
 
 /** A session token. `attrs` is what JSON carries of what was given. */
 export interface Token<Attrs extends object = Record<string, unknown>> {
@@ -29,24 +28,24 @@ export type StoredToken<Attrs extends object, Digest extends boolean> = Digest e
 export interface NewToken<Attrs extends object = Record<string, unknown>> {
   owner_id: string
   /** A plain object that JSON can carry; `{}` when absent. */
-  attrs?: Attrs
+  attrs?: Attrs | undefined
   /** Forces a key, of exactly `size` characters, for instance to restore a lost database. */
-  key?: string
+  key?: string | undefined
   /** Restores a token under its old id, a UUID in lower case. */
-  id?: string
+  id?: string | undefined
   /** Expires this long after issue. `null`: not by time of issue, whatever the store's default. */
-  ttl?: number | null
+  ttl?: number | null | undefined
   /** Expires this long after its last use. `null`: not by disuse, whatever the store's default. */
-  idle?: number | null
+  idle?: number | null | undefined
   /** At most so many live tokens of this owner, this one included. */
-  limit?: number
+  limit?: number | undefined
   /**
    * Over the limit: `'reject'` this token (a LimitError, the default), or `'evict'` those
    * that would expire first.
    */
-  onLimit?: 'reject' | 'evict'
+  onLimit?: 'reject' | 'evict' | undefined
   /** Answer once so many replicas have the token. Default: the store's `replicas`. */
-  replicas?: number
+  replicas?: number | undefined
 }
 
 /** What `add` answers. */
@@ -64,7 +63,7 @@ export interface Page<T> {
 
 export interface GetKeyOptions {
   /** Whether the call counts as a use. Default true. */
-  touch?: boolean
+  touch?: boolean | undefined
 }
 
 export interface WriteOptions {
@@ -72,75 +71,80 @@ export interface WriteOptions {
    * Answer once so many replicas have it, else reject with a ReplicationError. Default: the
    * store's `replicas`.
    */
-  replicas?: number
+  replicas?: number | undefined
 }
 
 export interface DelOwnerOptions extends WriteOptions {
   /** The id of a token to keep. */
-  except?: string
+  except?: string | undefined
 }
 
 export interface RotateOptions extends WriteOptions {
   /** Seconds for which the old key goes on opening the token. */
-  grace?: number
+  grace?: number | undefined
+  /**
+   * Only while this is the token's key, and no other call has rotated it since; else a
+   * ConflictError. A key within its grace is not.
+   */
+  from?: string | undefined
 }
 
 export interface PageOptions {
   /** At most so many, 1 to 1000. Default 100. */
-  limit?: number
+  limit?: number | undefined
   /** From an earlier page; null or absent for the first. */
-  cursor?: string | null
+  cursor?: string | null | undefined
 }
 
 export interface HashOptions {
   /** Seconds. */
-  ttl?: number
+  ttl?: number | undefined
   /** A name, e.g. `reset:user-7`: the hash made last under it is deleted. */
-  replaces?: string
+  replaces?: string | undefined
 }
 
 /** How a store is set up. Everything is optional. */
 export interface Config {
   /** What every name in Redis begins with. Default `token`. */
-  prefix?: string
+  prefix?: string | undefined
   /**
    * ioredis options, a `redis://` or `rediss://` URL, or an ioredis `Redis` or `Cluster` of
    * yours, which the store uses but never closes. Default `{ host: '127.0.0.1', port: 6379
    * }`.
    */
-  redis?: RedisOptions | RedisClient | string
-  /** Characters of a key, 8 to 128. Default 24, which is 144 random bits. */
-  size?: number
-  /** Characters of a hash, 1 to 128. Default 8, which is 48 random bits. */
-  hashSize?: number
+  redis?: AnyRedisOptions | RedisClient | string | undefined
+  /** Characters of a key, 8 to 128. Default 24, which is 143.9 random bits. */
+  size?: number | undefined
+  /** Characters of a hash, 1 to 128. Default 8, which is 47.9 random bits. */
+  hashSize?: number | undefined
   /** Seconds a hash lives unless `makeHash` says otherwise. Default 3600. */
-  hashTtl?: number
+  hashTtl?: number | undefined
   /** Seconds after issue at which a token expires, unless `add` says otherwise. Default: never. */
-  ttl?: number | null
+  ttl?: number | null | undefined
   /**
    * Seconds after its last use at which a token expires, unless `add` says otherwise. Default:
    * never.
    */
-  idle?: number | null
+  idle?: number | null | undefined
   /**
    * With `idle`: a use is written once it moves the expiry by so many seconds. Default a tenth
    * of `idle`.
    */
-  touchEvery?: number
+  touchEvery?: number | undefined
   /** Keep only SHA-256 digests of keys and hashes in Redis. Default false. */
-  digest?: boolean
+  digest?: boolean | undefined
   /**
    * Milliseconds within which Redis must have answered a command; `update`, `reset`, `each`
    * and a `makeHash` that draws again send several. Default 2000.
    */
-  timeout?: number
+  timeout?: number | undefined
   /**
    * Spread the names over the masters of a cluster, by owner. Default: only on a `Cluster`,
    * for a prefix without a hash tag.
    */
-  partitioned?: boolean
+  partitioned?: boolean | undefined
   /** Writes of tokens and `takeHash` are answered once so many replicas have them. Default 0. */
-  replicas?: number
+  replicas?: number | undefined
   /** Send the `getKey` calls of one tick together. Default true. */
-  batch?: boolean
+  batch?: boolean | undefined
 }

@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events'
 import { inspect } from 'node:util'
 import { runInNewContext } from 'node:vm'
-import { Redis } from 'ioredis'
+import { Cluster, Redis } from 'ioredis'
 import required from '../../src/index'
 import * as main from '../../src/main'
 import { Tokenstore } from '../../src/main'
@@ -165,6 +165,18 @@ describe('redis', () => {
     expect(redis).toEqual(given)
   })
 
+  test('an option of ioredis that is undefined is as good as none', () => {
+    open({ redis: { port } })
+    const { options } = opened.at(-1)!
+    const all = Object.keys(options).map((name) => [name, undefined])
+    open({ redis: { ...Object.fromEntries(all), port, url: undefined } as object })
+    expect(Object.keys(opened.at(-1)!.options).sort()).toEqual(Object.keys(options).sort())
+    expect(JSON.stringify(opened.at(-1)!.options)).toBe(JSON.stringify(options))
+    for (const own of ['retryStrategy', 'reconnectOnError'] as const) {
+      expect(String(opened.at(-1)!.options[own])).toBe(String(options[own]))
+    }
+  })
+
   test('a URL', async () => {
     const prefix = freshPrefix()
     await worksUnder(open({ prefix, redis: redisUrl() }), prefix)
@@ -261,6 +273,37 @@ describe('redis', () => {
     const says = 'redis must be ioredis options, a redis:// or rediss:// URL, or an ioredis client'
     expect(() => Tokenstore({ redis } as never)).toThrow(new TypeError(says))
     expect(() => new Tokenstore({ redis } as never)).toThrow(new TypeError(says))
+    expect(opened).toHaveLength(before)
+  })
+
+  test.each([
+    ['url', 'redis://other', 'the URL itself'],
+    ['uri', 'redis://other', 'the URL itself'],
+    ['connectionString', 'other:6380', 'the URL itself'],
+    ['host', 'redis://other', 'the URL itself'],
+    ['by any name', 'rediss://other', 'the URL itself'],
+    ['socket', { host: 'other', port: 6380 }, 'ioredis options with host and port'],
+    ['hostname', 'other', 'ioredis options with host and port'],
+    ['address', 'other:6380', 'ioredis options with host and port'],
+    ['endpoint', 'other:6380', 'ioredis options with host and port'],
+    ['server', 'other:6380', 'ioredis options with host and port'],
+    ['unixSocket', '/other', 'ioredis options with path'],
+    ['unix_socket', '/other', 'ioredis options with path'],
+    ['sentinelRootNodes', [{ host: 'other' }], 'ioredis options with sentinels'],
+    ['database', 3, 'ioredis options with db'],
+    ['databaseId', 3, 'ioredis options with db'],
+    ['nodes', [{ host: 'other' }], 'an ioredis Cluster'],
+    ['rootNodes', [{ url: 'redis://other' }], 'an ioredis Cluster'],
+    ['startupNodes', [{ host: 'other' }], 'an ioredis Cluster'],
+    ['addresses', [{ host: 'other' }], 'an ioredis Cluster'],
+    ['servers', ['other'], 'an ioredis Cluster'],
+    ['hosts', ['other'], 'an ioredis Cluster']
+  ])('refuses an address in the words of another client: %s', (name, value, ours) => {
+    const before = opened.length
+    const redis = { password: 's3cret', [name]: value }
+    for (const make of [() => Tokenstore({ redis }), () => new Tokenstore({ redis })]) {
+      expect(make).toThrow(new TypeError(`redis must be ${ours}, not an object with ${name}`))
+    }
     expect(opened).toHaveLength(before)
   })
 
@@ -381,6 +424,38 @@ describe('the rest', () => {
     }
   })
 
+  test('so is one that does so behind the keyPrefix of ioredis, wherever that stands', async () => {
+    const says =
+      'prefix behind keyPrefix must be free of the parts key, id, tokens, hash and latest'
+    for (const [keyPrefix, prefix] of [
+      ['app:', 'key'],
+      ['app:', 'id:a'],
+      ['app:tok', 'ens'],
+      ['app:hash:', 'token'],
+      ['app:latest', ':token'],
+      ['a:', 'b:key']
+    ] as const) {
+      const redis = `${redisUrl()}?keyPrefix=${encodeURIComponent(keyPrefix)}`
+      refused({ prefix, redis: { keyPrefix } }, says)
+      refused({ prefix, redis }, says)
+      const own = [
+        client({ keyPrefix }),
+        new Cluster([], { lazyConnect: true, keyPrefix }),
+        new Cluster([], { lazyConnect: true, redisOptions: { keyPrefix } })
+      ]
+      for (const client of own) refused({ prefix, redis: client }, says)
+    }
+    // No store is called nothing, so that none has names that begin with these.
+    for (const [keyPrefix, prefix] of [
+      ['key:', freshPrefix()],
+      ['id', freshPrefix()],
+      [freshPrefix(), ':keys']
+    ] as const) {
+      const tokens = open({ prefix, redis: `${redisUrl()}?keyPrefix=${keyPrefix}` })
+      await worksUnder(tokens, keyPrefix + prefix)
+    }
+  })
+
   test('any other prefix serves', async () => {
     const some = freshPrefix()
     for (const end of [
@@ -404,6 +479,23 @@ describe('the rest', () => {
       await worksUnder(tokens, prefix)
       await tokens.quit()
     }
+  })
+
+  test('what is undefined is as if it were not there', async () => {
+    const names = ['size', 'hashSize', 'hashTtl', 'ttl', 'idle', 'touchEvery', 'digest']
+    const more = ['timeout', 'batch', 'partitioned', 'replicas']
+    const all = Object.fromEntries([...names, ...more].map((name) => [name, undefined]))
+    const prefix = freshPrefix()
+    const tokens = Tokenstore({ ...all, prefix, redis: redisUrl() })
+    stores.push(tokens)
+    await worksUnder(tokens, prefix)
+    const token = await tokens.add({ owner_id: 'user-7' })
+    expect(token).toEqual({ ...token, key: expect.stringMatching(/^[\w-]{24}$/), attrs: {} })
+    expect(token).not.toHaveProperty('expires_at')
+    expect(await tokens.makeHash(1)).toHaveLength(8)
+    expect(await tokens.reset()).toBe(2)
+    open({ ...all, prefix: undefined, redis: undefined })
+    expect(opened.at(-1)!.options).toMatchObject({ host: '127.0.0.1', port: 6379 })
   })
 
   test('null means no lifetime', async () => {

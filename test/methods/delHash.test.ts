@@ -1,10 +1,9 @@
 import {
   closeAfterAll,
-  noText,
+  findsNothing,
   open,
   passed,
   redisNow,
-  refuses,
   topology,
   valuesToCarry,
   viaCallback
@@ -45,16 +44,8 @@ test('false for a hash that finds nothing, and nothing is written', async () => 
   expect(await all()).toEqual(before)
 })
 
-test('wrong arguments are refused and nothing is written', async () => {
-  const opened = open()
-  await opened.tokens.makeHash('a')
-  await refuses(
-    opened,
-    'delHash',
-    'hash must be a non-empty string',
-    ...noText().map((hash) => [hash])
-  )
-})
+test('what is no text deletes nothing, and Redis is not asked', () =>
+  findsNothing('delHash', false))
 
 test('deletes whatever is under its name', async () => {
   const { tokens, all, name } = open()

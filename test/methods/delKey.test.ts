@@ -1,8 +1,8 @@
 import {
   closeAfterAll,
   endOf,
+  findsNothing,
   noObject,
-  noText,
   open,
   passed,
   redisNow,
@@ -89,20 +89,16 @@ test('the owner set lives no longer than the last of the others', async () => {
   expect(await endOf(name('tokens', 'user-7'))).toBe(late.expires_at)
 })
 
+test('what is no text revokes nothing, and Redis is not asked', () => findsNothing('delKey', false))
+
 test('wrong arguments are refused and nothing is written', async () => {
   const opened = open()
   const { key } = await opened.tokens.add({ owner_id: 'user-7' })
   await refuses(
     opened,
     'delKey',
-    'key must be a non-empty string',
-    ...noText().map((wrong) => [wrong])
-  )
-  await refuses(
-    opened,
-    'delKey',
     'options must be a plain object',
-    ...noObject().map((options) => [key, options])
+    ...noObject().flatMap((options) => [key, undefined].map((given) => [given, options]))
   )
 })
 

@@ -2,11 +2,10 @@ import {
   closeAfterAll,
   endsBetween,
   expectCarried,
-  noText,
+  findsNothing,
   open,
   passed,
   redisNow,
-  refuses,
   topology,
   valuesToCarry,
   viaCallback
@@ -53,14 +52,7 @@ test('null once the time is over, and nothing is left', async () => {
   expect(await all()).toEqual({})
 })
 
-test('wrong arguments are refused', async () => {
-  await refuses(
-    open(),
-    'getHash',
-    'hash must be a non-empty string',
-    ...noText().map((hash) => [hash])
-  )
-})
+test('what is no text finds nothing, and Redis is not asked', () => findsNothing('getHash', null))
 
 test("what is none of the store's is not taken for a value", async () => {
   const { tokens, all, name } = open()

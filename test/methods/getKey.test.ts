@@ -4,8 +4,8 @@ import { store } from '../support'
 import {
   closeAfterAll,
   endOf,
+  findsNothing,
   noObject,
-  noText,
   open,
   passed,
   redisNow,
@@ -164,14 +164,21 @@ describe('a use', () => {
     })
     const watching = await monitor(server.url)
     try {
-      for (const [lifetime, ...further] of [[{}], [{ ttl: 1000 }, 'pexpiretime']] as const) {
-        const { key } = await tokens.add({ owner_id: 'user-7', ...lifetime })
-        const at: unknown = expect.stringContaining(`:key:${stored(key)}`)
+      for (const lifetime of [{}, { ttl: 1000 }]) {
+        const { key, id } = await tokens.add({ owner_id: 'user-7', ...lifetime })
+        const at = (name: string): unknown => expect.stringContaining(name)
+        const record = at(`:key:${stored(key)}`)
         await watching.called()
         expect(await tokens.getKey(key)).toMatchObject({ key })
+        // Of one that expires, whether revocation finds it.
+        const further = [
+          ['mget', at(`:id:${id}`)],
+          ['zscore', at(':tokens:user-7'), id],
+          ['pexpiretime', record]
+        ]
         expect(await watching.called()).toEqual([
-          ['mget', at, expect.any(String)],
-          ...further.map((command) => [command, at])
+          ['mget', record, expect.any(String)],
+          ...('ttl' in lifetime ? further : [])
         ])
       }
       const { key } = await tokens.add({ owner_id: 'user-7', idle: 1000 })
@@ -205,15 +212,11 @@ describe('a use', () => {
   )
 })
 
+test('what is no text opens nothing, and Redis is not asked', () => findsNothing('getKey', null))
+
 test('wrong arguments are refused', async () => {
   const opened = open()
   const { key } = await opened.tokens.add({ owner_id: 'user-7', idle: 100 })
-  await refuses(
-    opened,
-    'getKey',
-    'key must be a non-empty string',
-    ...noText().map((wrong) => [wrong])
-  )
   await refuses(
     opened,
     'getKey',
@@ -224,6 +227,8 @@ test('wrong arguments are refused', async () => {
     key,
     { Touch: false }
   ])
+  // Also beside a key that was not sent.
+  await refuses(opened, 'getKey', 'options must be a plain object', [undefined, { Touch: false }])
   await refuses(
     opened,
     'getKey',

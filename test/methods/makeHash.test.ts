@@ -77,6 +77,22 @@ test('hashes are as long as the store says', async () => {
   expect(await tokens.makeHash('a')).toMatch(/^[\w-]{20}$/)
 })
 
+test('begins and ends with a letter or digit, as a link in a text must', async () => {
+  const { tokens } = open({ hashSize: 5 })
+  const drawn = Array.from({ length: 500 }, (_, i) =>
+    tokens.makeHash('a', i % 2 ? { replaces: String(i) } : {})
+  )
+  const hashes = await Promise.all(drawn)
+  expect(hashes.filter((hash) => !/^[A-Za-z\d][\w-]{3}[A-Za-z\d]$/.test(hash))).toEqual([])
+  // Between them everything is as likely as before.
+  for (const char of '-_aZ09') {
+    const [before, last] = [3, 4].map((at) => hashes.filter((hash) => hash[at] === char).length)
+    expect(before).toBeGreaterThan(0)
+    if ('-_'.includes(char)) expect(last).toBe(0)
+    else expect(last).toBeGreaterThan(0)
+  }
+})
+
 test('a hash that is taken is drawn again, and what is under it stays', async () => {
   // The shortest that every layout has room for: 64 hashes under one root.
   const hashSize = topology.config.partitioned || topology.config.redis ? 4 : 1
@@ -180,18 +196,13 @@ test('wrong arguments are refused and nothing is written', async () => {
   const opened = open()
   const refused = (says: string, ...calls: unknown[][]): Promise<void> =>
     refuses(opened, 'makeHash', says, ...calls)
-  // A function alone is taken for the callback.
-  const values = notCarried().filter((value) => typeof value !== 'function')
-  await refused(
-    'value must be a value that JSON can carry',
-    [],
-    [undefined],
-    ...values.map((value) => [value])
-  )
-  await refused(
-    'value must be a value that JSON can carry',
-    ...values.map((value) => [{ value }, 60])
-  )
+  await refused('value must be a value that JSON can carry', [], [undefined], [undefined, 60])
+  for (const [says, value] of notCarried('value')) {
+    // A function alone is taken for the callback.
+    if (typeof value !== 'function') await refused(says, [value])
+    await refused(says, [value, 60])
+  }
+  for (const [says, value] of notCarried('value', '[0]')) await refused(says, [[value]])
   await refused(
     'ttl must be a number of seconds',
     ...noSeconds().flatMap((ttl) => [['a', { ttl }]])

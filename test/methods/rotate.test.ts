@@ -236,6 +236,40 @@ test('of many rotations at once exactly one answered key is the token’s own, a
   expect(Object.keys(await all())).toHaveLength(3)
 })
 
+test('of many rotations from one key at once exactly one happens', async () => {
+  const { tokens, all } = open()
+  const token = await tokens.add({ owner_id: 'user-7' })
+  const tries = Array.from({ length: 50 }, () => tokens.rotate(token.id, { from: token.key }))
+  const outcomes = await Promise.allSettled(tries)
+  const won = outcomes.flatMap((one) => (one.status === 'fulfilled' ? [one.value!] : []))
+  const lost = outcomes.flatMap((one) => (one.status === 'rejected' ? [one.reason as Error] : []))
+  expect(won).toHaveLength(1)
+  expect(lost).toHaveLength(49)
+  for (const error of lost)
+    expect(error).toMatchObject({ name: 'ConflictError', code: 'TSCONFLICT' })
+  expect(await tokens.getKey(won[0]!.key)).toEqual(won[0])
+  expect(await tokens.getKey(token.key)).toBeNull()
+  expect(Object.keys(await all())).toHaveLength(3)
+})
+
+test('from is the key of the token: no old one, none of another, and never of a gone one', async () => {
+  const { tokens, all, spare } = open()
+  const token = await tokens.add({ owner_id: 'user-7' })
+  const other = await tokens.add({ owner_id: 'user-7' })
+  const second = (await tokens.rotate(token.id, { from: token.key, grace: 100 }))!
+  const before = await all()
+  for (const from of [token.key, other.key, 'x'])
+    await expect(tokens.rotate(token.id, { from })).rejects.toMatchObject({ code: 'TSCONFLICT' })
+  expect(await tokens.rotate(spare('user-7').id, { from: token.key })).toBeNull()
+  expect(await all()).toEqual(before)
+  // What getKey answers by a key within its grace has that key.
+  const inHand = (await tokens.getKey(token.key))!
+  await expect(tokens.rotate(token.id, { from: inHand.key })).rejects.toThrow()
+  expect((await tokens.rotate(token.id, { from: second.key }))!.id).toBe(token.id)
+  await tokens.del(token.id)
+  expect(await tokens.rotate(token.id, { from: second.key })).toBeNull()
+})
+
 test('keys are as long as the store says', async () => {
   const { tokens } = open({ size: 40 })
   const { id } = await tokens.add({ owner_id: 'user-7' })
@@ -256,6 +290,12 @@ test('wrong arguments are refused and nothing is written', async () => {
   await refused(
     'grace must be a number of seconds',
     ...[null, ...noSeconds()].map((grace) => [id, { grace }])
+  )
+  await refused(
+    'from must be a non-empty well-formed string',
+    ...[...noText(), null, '\ud800']
+      .filter((from) => from !== undefined)
+      .map((from) => [id, { from }])
   )
 })
 

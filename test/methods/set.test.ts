@@ -115,7 +115,7 @@ test('wrong arguments are refused and nothing is written', async () => {
     { toJSON: () => [] }
   ]
   await set('attrs must be a plain object', ...noAttrs.map((wrong) => [id, wrong]))
-  await set('attrs must be a value that JSON can carry', ...notCarried().map((a) => [id, { a }]))
+  for (const [says, a] of notCarried('attrs', '.a')) await set(says, [id, { a }])
   await set('options must be a plain object', ...noObject().map((wrong) => [id, {}, wrong]))
 })
 

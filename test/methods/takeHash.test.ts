@@ -2,8 +2,8 @@ import {
   closeAfterAll,
   endsBetween,
   expectCarried,
+  findsNothing,
   noObject,
-  noText,
   open,
   redisNow,
   refuses,
@@ -58,20 +58,16 @@ test('null for a hash that finds nothing, and once the time is over', async () =
   expect(await all()).toEqual({})
 })
 
+test('what is no text takes nothing, and Redis is not asked', () => findsNothing('takeHash', null))
+
 test('wrong arguments are refused and nothing is written', async () => {
   const opened = open()
   const hash = await opened.tokens.makeHash('a')
   await refuses(
     opened,
     'takeHash',
-    'hash must be a non-empty string',
-    ...noText().map((wrong) => [wrong])
-  )
-  await refuses(
-    opened,
-    'takeHash',
     'options must be a plain object',
-    ...noObject().map((wrong) => [hash, wrong])
+    ...noObject().flatMap((options) => [hash, undefined].map((given) => [given, options]))
   )
 })
 

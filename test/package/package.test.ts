@@ -391,23 +391,22 @@ test('attw finds nothing', async () => {
 
 describe('types', () => {
   const text = readFileSync(join(__dirname, 'types.txt'), 'utf8')
-  const named = "import { Tokenstore, api } from 'tokenstore'"
-  const byDefault = "import Tokenstore, { api } from 'tokenstore'"
-  const required = "import Tokenstore = require('tokenstore')\nconst { api } = Tokenstore"
+  const kinds = "import type { Config, Page, Token } from 'tokenstore'"
+  const named = `import { Tokenstore, api } from 'tokenstore'\n${kinds}\n${text}`
+  const byDefault = `import Tokenstore, { api } from 'tokenstore'\n${kinds}\n${text}`
+  const required = `import Tokenstore = require('tokenstore')
+    const { api } = Tokenstore
+    type Token<T extends object = Record<string, unknown>> = Tokenstore.Token<T>
+    type Page<T> = Tokenstore.Page<T>
+    type Config = Tokenstore.Config
+    ${text}`
   // The files of TypeScript and Node are the same for all of these, and parsed
   // once.
   const parsed = new Map<string, ts.SourceFile | undefined>()
 
-  /** What the compiler has to say about the program, as each of these files. */
+  /** What the compiler has to say about these files. */
   function compile(programs: Record<string, string>, options: ts.CompilerOptions): string {
-    for (const [file, imports] of Object.entries(programs)) {
-      const kinds = imports.includes('require(')
-        ? `type Token<T extends object = Record<string, unknown>> = Tokenstore.Token<T>
-           type Page<T> = Tokenstore.Page<T>
-           type Config = Tokenstore.Config`
-        : "import type { Config, Page, Token } from 'tokenstore'"
-      writeFileSync(join(dir, file), `${imports}\n${kinds}\n${text}`)
-    }
+    for (const [file, program] of Object.entries(programs)) writeFileSync(join(dir, file), program)
     const all: ts.CompilerOptions = {
       noEmit: true,
       strict: true,
@@ -460,6 +459,33 @@ describe('types', () => {
     const options = {
       module: ts.ModuleKind.Node20,
       moduleResolution: ts.ModuleResolutionKind.Node16
+    }
+    expect(compile(programs, options)).toBe('')
+  })
+
+  test('are right for a project as `tsc --init` makes it, with ioredis 6 and 5', () => {
+    symlinkSync(join(project, 'node_modules', 'ioredis-5'), join(dir, 'node_modules', 'ioredis-5'))
+    const readme = readFileSync(join(installed, 'README.md'), 'utf8')
+    const [, cluster] = /```js\nconst \{ Cluster \} = require\('ioredis'\)\n(.*?)```/s.exec(readme)!
+    const programs = {
+      'clients.mts': `import { Tokenstore, api, type Config } from 'tokenstore'
+        import { Cluster, Redis, type RedisOptions } from 'ioredis'
+        import { Cluster as Cluster5, Redis as Redis5 } from 'ioredis-5'
+        import type { RedisOptions as RedisOptions5 } from 'ioredis-5'
+        ${readFileSync(join(__dirname, 'clients.txt'), 'utf8')}`,
+      'cluster.mts': `import { Tokenstore } from 'tokenstore'
+        import { Cluster } from 'ioredis'
+        ${cluster!.replace('const tokens', 'export const tokens')}`,
+      'init.mts': named
+    }
+    const options = {
+      module: ts.ModuleKind.NodeNext,
+      target: ts.ScriptTarget.ESNext,
+      verbatimModuleSyntax: true,
+      isolatedModules: true,
+      noUncheckedSideEffectImports: true,
+      moduleDetection: ts.ModuleDetectionKind.Force,
+      skipLibCheck: true
     }
     expect(compile(programs, options)).toBe('')
   })

@@ -22,10 +22,8 @@ export const attrsToCarry: Record<string, object> = {
   },
   'what JSON leaves out or changes': {
     a: undefined,
-    b: NaN,
-    c: new Date(0),
-    d: [undefined],
-    e: -0
+    b: new Date(0),
+    c: -0
   },
   'instances of classes': {
     a: new (class A {
@@ -93,7 +91,6 @@ export const valuesToCarry: Record<string, unknown> = {
   'a huge one': 1.7976931348623157e308,
   'a tiny one': 5e-324,
   'a large integer': Number.MAX_SAFE_INTEGER,
-  'NaN, which JSON makes null': NaN,
   true: true,
   false: false,
   null: null,

@@ -1,5 +1,7 @@
 export * from './carried'
 export * from './clock'
+export * from './finds-nothing'
+export * from './not-carried'
 export * from './open'
 export * from './refuses'
 export * from './strange-owners'

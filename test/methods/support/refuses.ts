@@ -1,7 +1,8 @@
 import type { Opened } from './open'
 import { viaCallback } from './via-callback'
 
-type Methods = Record<string, (...args: unknown[]) => Promise<unknown>>
+/** The methods of a store, whatever they take. */
+export type Methods = Record<string, (...args: unknown[]) => Promise<unknown>>
 
 /**
  * Every call is refused with a TypeError that says so, as a promise and through
@@ -71,40 +72,4 @@ export const noObject = (): unknown[] => [
   new Date(0),
   new URL('redis://127.0.0.1'),
   new (class Options {})()
-]
-
-const cycle: Record<string, unknown> = {}
-cycle['a'] = { b: [cycle] }
-
-/** Parts of a value that JSON would drop in silence, or cannot carry. */
-export const notCarried = (): unknown[] => [
-  new Map([['a', 1]]),
-  { a: [new Set(['a'])] },
-  new Map(),
-  new Error('a'),
-  /a/,
-  new (class {
-    readonly #a = 1
-    get a(): number {
-      return this.#a
-    }
-  })(),
-  () => 1,
-  [1, [() => 1]],
-  { a: { b: [class {}] } },
-  Symbol('a'),
-  { a: [Symbol('a')] },
-  1n,
-  { a: [{ b: 2n }] },
-  cycle,
-  {
-    get a() {
-      throw new Error('a getter that throws')
-    }
-  },
-  {
-    toJSON() {
-      throw new Error('a toJSON that throws')
-    }
-  }
 ]
