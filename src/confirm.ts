@@ -1,9 +1,10 @@
 import type { Redis } from 'ioredis'
 import { apart, isCluster, masterOf, type RedisClient } from './client'
 import { errorText, raise } from './errors'
+import { REST_MS } from './flow-control'
 import type { PendingCall } from './pending-call'
 import { scripts, type ScriptName } from './scripts'
-import { now } from './timers'
+import { now, setImmediate } from './timers'
 import { Watchdog } from './watchdog'
 
 /**
@@ -13,7 +14,6 @@ import { Watchdog } from './watchdog'
 export type Confirmed = [reply: unknown, replicas: number, why: string]
 
 interface Write {
-  call: PendingCall<Confirmed>
   script: ScriptName
   args: (string | number)[]
   replicas: number
@@ -91,15 +91,16 @@ class Confirmer {
   readonly #client: Redis
   readonly #watchdog: Watchdog
   readonly #unheard = (): void => this.#watchdog.unheard()
-  #writes: Write[] = []
+  readonly #writes = new Map<PendingCall<Confirmed>, Write>()
   #sending = false
+  #answeredAt = now()
 
   constructor(client: Redis, timeout: number) {
     this.#client = client
     this.#watchdog = new Watchdog(client, timeout)
     client.on('ready', () => this.#send())
     client.on('end', () => {
-      for (const { reject } of this.#writes.splice(0)) reject(new Error('no connection to Redis'))
+      for (const { reject } of this.#writes.values()) reject(new Error('no connection to Redis'))
     })
   }
 
@@ -115,11 +116,18 @@ class Confirmer {
     replicas: number
   ): Promise<Confirmed> {
     return new Promise((resolve, reject) => {
-      // While there is no connection nothing else clears them away.
-      while (this.#writes[0]?.call.settled) this.#writes.shift()
       call.onLate = this.#unheard
-      this.#writes.push({ call, script, args, replicas, resolve, reject })
-      this.#send()
+      const held = call.hold(this.#writes, () =>
+        this.#sending
+          ? 'earlier writes wait for replicas, and this was not sent'
+          : 'no connection to Redis for a write that replicas confirm'
+      )
+      if (!held) return
+      this.#writes.set(call, { script, args, replicas, resolve, reject })
+      const rested = now() - this.#answeredAt > REST_MS
+      // That Redis closed the connection may not have been read yet.
+      if (rested) setImmediate(() => this.#send())
+      else this.#send()
     })
   }
 
@@ -129,31 +137,33 @@ class Confirmer {
 
   #send(): void {
     if (this.#sending || this.#client.status !== 'ready' || !this.#client.stream.writable) return
-    const open = this.#writes.filter(({ call }) => !call.settled)
     // Those that want fewer replicas need not wait for more.
-    const alike = open.filter(({ replicas }) => replicas === open[0]!.replicas)
-    const batch = new Set(alike.slice(0, TOGETHER))
-    this.#writes = open.filter((write) => !batch.has(write))
-    if (batch.size === 0) return
+    const [first] = this.#writes.values()
+    const alike = [...this.#writes].filter(([, { replicas }]) => replicas === first!.replicas)
+    const batch = alike.slice(0, TOGETHER)
+    if (batch.length === 0) return
+    for (const [call] of batch) call.release()
     this.#sending = true
-    void this.#execute([...batch])
-      .catch((error: Error) => batch.forEach(({ reject }) => reject(error)))
+    void this.#execute(batch)
+      .catch((error: Error) => batch.forEach(([, { reject }]) => reject(error)))
       .finally(() => {
         this.#sending = false
+        this.#answeredAt = now()
         this.#send()
       })
   }
 
-  async #execute(batch: Write[]): Promise<void> {
+  async #execute(batch: [PendingCall<Confirmed>, Write][]): Promise<void> {
     const pipeline = this.#client.pipeline()
     // EVAL, since EVALSHA might be repeated as EVAL behind the WAIT.
-    for (const { script, args } of batch) pipeline.eval(scripts[script].lua, 1, ...args)
-    const left = Math.min(...batch.map(({ call }) => call.deadline)) - now()
+    for (const [, { script, args }] of batch) pipeline.eval(scripts[script].lua, 1, ...args)
+    const left = Math.min(...batch.map(([call]) => call.deadline)) - now()
+    const { replicas } = batch[0]![1]
     // Redis looks at this timeout every 100 ms; its answer must come before that of the calls.
-    pipeline.wait(batch[0]!.replicas, Math.max(1, Math.ceil(Math.max(left / 2, left - 300))))
+    pipeline.wait(replicas, Math.max(1, Math.ceil(Math.max(left / 2, left - 300))))
     const results = (await pipeline.exec()) ?? []
     const [unconfirmed, n] = results.pop()!
-    for (const [i, { resolve, reject }] of batch.entries()) {
+    for (const [i, [, { resolve, reject }]] of batch.entries()) {
       const [failed, reply] = results[i]!
       if (failed) reject(failed)
       else resolve([reply, unconfirmed ? 0 : Number(n), unconfirmed ? errorText(unconfirmed) : ''])

@@ -193,17 +193,16 @@ export class Connection implements Line {
     if (status === 'end') {
       return call.giveUp(`no connection to Redis: ${this.#lastError || 'the client was closed'}`)
     }
-    call.hold(this.#waiting, () => {
+    const held = call.hold(this.#waiting, () => {
       const why = this.#lastError && `: ${this.#lastError}`
       return `no connection to Redis within ${this.timeout} ms${why}`
     })
+    if (held) this.#waiting.add(call)
     if (status === 'wait') this.client.connect().catch(() => {})
     this.#stopListening ??= onceDecided(this.client, () => {
       this.#stopListening = undefined
-      for (const call of [...this.#waiting]) {
-        if (this.ready) this.dispatch(call)
-        else call.giveUp('no connection to Redis: the client was closed')
-      }
+      // The connection may be over again before all of them are sent.
+      for (const call of [...this.#waiting]) this.dispatch(call)
     })
   }
 }

@@ -30,7 +30,10 @@ export class LimitError extends TokenstoreError {
   override readonly name = 'LimitError'
 }
 
-/** `TSCONFLICT`: `update` met other writers at every one of its tries. Nothing was written. */
+/**
+ * `TSCONFLICT`: `update` met other writers at every one of its tries, or `rotate` found
+ * another key than `from`. Nothing was written.
+ */
 export class ConflictError extends TokenstoreError {
   override readonly name = 'ConflictError'
 }

@@ -3,89 +3,108 @@ import { now, setImmediate } from './timers'
 
 type Call = PendingCall<unknown>
 
-// Commands under way at once: after a rest, and while answers come quickly, which keeps
-// Redis busy, also behind a network of milliseconds.
-const START = 64
-const MOST = 256
-// When no answer comes for so long, what is under way is slow, or something else is.
-const STALL_MS = 20
-const MAX_QUEUED = 100_000
-const REST_MS = 1000
+// Commands under way at once: after a rest, and at most. Between them it doubles within a
+// round trip as long as there is more to send.
+const START = 128
+const MOST = 8192
+// Four times the usual answer, but not less, and Redis is at something slow.
+const SILENCE_MS = 20
+/** After so long Redis may have closed the connection, as it does with idle ones. */
+export const REST_MS = 1000
 
 const BEHIND = 'Redis is behind with earlier calls, and this was not sent'
 
 /**
  * How much is under way to one server. Redis serves in order, so what lies in its sockets
- * for longer than the timeout is work for nobody, and holds up what was asked since. No more
- * is sent than is answered in a small part of the timeout (additive increase, multiplicative
- * decrease); the rest waits here, and is given up unsent when it would be answered too late.
+ * for longer than the timeout is work for nobody, and holds up what was asked since. While
+ * it is silent or late no more is sent than before, or less; the rest waits here, and is
+ * given up unsent when it would be answered too late.
  */
 export class FlowControl {
   readonly queue = new Set<Call>()
   readonly #line: Line
+  /** Milliseconds for which an answer may be on its way before no more is sent. */
+  readonly #slow: number
+  /** When each command that has no answer was sent, in that order. */
+  readonly #underWay = new Map<Call, number>()
   #limit = START
-  #unanswered = 0
-  #fastest = Infinity
+  /** Milliseconds of a quick answer, lately. */
+  #usual = Infinity
   /** Of the last answer, or of the first command that has none. */
   #progressAt = now()
-  #slowedAt = 0
+  #reducedAt = 0
+  #looking = false
 
   constructor(line: Line) {
     this.#line = line
+    this.#slow = line.timeout / 6
   }
 
   /** Sends a call now, or once enough of what was sent before is answered. */
   enter(call: Call): void {
     const at = now()
-    if (this.queue.size === MAX_QUEUED) return call.giveUp(BEHIND)
     const quiet = at - this.#progressAt
-    const rested = this.#unanswered === 0 && quiet > REST_MS
-    const stalled = this.#unanswered > 0 && quiet > Math.max(STALL_MS, 4 * this.#fastest)
-    if (stalled) this.#limit = Math.min(this.#limit, this.#unanswered)
-    if (this.queue.size === 0 && this.#unanswered < this.#limit && !rested) {
-      return this.#send(call, at)
-    }
-    call.hold(this.queue, () => BEHIND)
-    if (rested && this.queue.size === 1) {
-      this.#limit = START
-      // Redis closes idle connections; that this is one may be read in this turn of the loop.
-      setImmediate(() => this.#sendQueued(at, 0))
-    }
+    const rested = this.#underWay.size === 0 && quiet > REST_MS
+    const free = this.queue.size === 0 && this.#underWay.size < this.#limit
+    if (free && !rested && !this.#isSilent(at)) return this.#send(call, at)
+    if (call.hold(this.queue, () => BEHIND)) this.queue.add(call)
+    if (rested) this.#limit = START
+    // Answers, or the end of a connection that Redis closed at rest, may not be read yet.
+    if (free) this.#lookSoon()
   }
 
   #send(call: Call, at: number): void {
-    if (this.#unanswered++ === 0) this.#progressAt = at
-    call.send(() => this.#answered(at))
+    if (this.#underWay.size === 0) this.#progressAt = at
+    this.#underWay.set(call, at)
+    call.send(() => this.#answered(call))
   }
 
-  #answered(sentAt: number): void {
+  #answered(call: Call): void {
     const at = now()
-    const took = at - sentAt
-    this.#unanswered--
+    const took = at - this.#underWay.get(call)!
+    this.#underWay.delete(call)
     this.#progressAt = at
-    this.#fastest = Math.min(this.#fastest, took)
-    this.#adapt(took - this.#fastest, sentAt, at)
-    // At a command's usual pace, but twice as long to be sure; what is fresh always goes.
-    this.#sendQueued(at, Math.min(2 * took, this.#line.timeout / 2))
+    this.#usual = Math.min(took, 1.1 * this.#usual)
+    const wanted = this.queue.size > 0 || this.#limit < START
+    if (wanted && took < this.#slow && this.#limit < MOST) this.#limit++
+    if (took > 2 * this.#slow) this.#lookSoon()
+    // What is sent now may take as long, or twice that; what is fresh goes in any case.
+    this.#sendQueued(at, Math.min(2 * took, 3 * this.#slow))
   }
 
-  /** Sets the limit by how long an answer was held up by others. */
-  #adapt(heldUp: number, sentAt: number, at: number): void {
-    const slow = this.#line.timeout / 8
-    const wanted = this.queue.size > 0 || this.#limit < START
-    if (heldUp < slow / 2 && wanted && this.#limit < MOST) this.#limit++
-    // Once for all that was under way together.
-    if (heldUp > slow && sentAt > this.#slowedAt) {
-      this.#limit = Math.max(1, this.#unanswered >> 1)
-      this.#slowedAt = at
+  #isSilent(at: number): boolean {
+    const long = Math.min(Math.max(SILENCE_MS, 4 * this.#usual), this.#slow)
+    return this.#underWay.size > 0 && at - this.#progressAt > long
+  }
+
+  /** Looks again when all has been read that has arrived: this process may be the slow one. */
+  #lookSoon(): void {
+    if (this.#looking) return
+    this.#looking = true
+    setImmediate(() => {
+      this.#looking = false
+      this.#look(now())
+    })
+  }
+
+  #look(at: number): void {
+    const size = this.#underWay.size
+    const [oldest = at] = this.#underWay.values()
+    if (this.#isSilent(at)) {
+      this.#limit = Math.min(this.#limit, size)
+    } else if (at - oldest > 2 * this.#slow && oldest > this.#reducedAt) {
+      // Once for all that was under way together.
+      this.#limit = Math.max(1, size >> 1)
+      this.#reducedAt = at
     }
+    this.#sendQueued(at, 0)
   }
 
   /** Sends what waits, as far as it may, but for what an answer would reach too late. */
   #sendQueued(at: number, takes: number): void {
     for (const call of this.queue) {
       if (!this.#line.ready) this.#line.dispatch(call)
-      else if (this.#unanswered >= this.#limit) return
+      else if (this.#underWay.size >= this.#limit) return
       else if (call.deadline - at < takes) call.giveUp(BEHIND)
       else this.#send(call, at)
     }

@@ -25,6 +25,14 @@ const CLUSTER_MODE =
 const UNKNOWN_SCRIPT = /^NOSCRIPT /
 const RETRY_MS = 50
 
+// So that memory has an end, whatever is asked of a Redis that does not answer.
+const MAX_QUEUED = 100_000
+
+interface Queue {
+  readonly size: number
+  delete(call: unknown): unknown
+}
+
 /** A call on its way: it is answered once, by its deadline. */
 export class PendingCall<T> {
   readonly operation: string
@@ -44,7 +52,7 @@ export class PendingCall<T> {
   #resolve!: (reply: T) => void
   #reject!: (failure: Failure) => void
   #retry: NodeJS.Timeout | undefined
-  #queue: Set<PendingCall<unknown>> | undefined
+  #queue: Queue | undefined
   /** Why nothing of it is under way. */
   #unsent: (() => string) | undefined
 
@@ -67,18 +75,32 @@ export class PendingCall<T> {
     this.#timer = setTimeout(() => this.#late(), deadline - now())
   }
 
-  /** Waits in a queue, until it is sent or given up: then `why` says what held it up. */
-  hold(queue: Set<PendingCall<unknown>>, why: () => string): void {
-    this.#leaveQueue()
-    this.#queue = queue
-    this.#unsent = why
-    queue.add(this as PendingCall<unknown>)
+  /**
+   * Waits in a queue, which it leaves when it is sent or given up: then `why` says what held
+   * it up. False, and given up at once, when that is full.
+   */
+  hold(queue: Queue, why: () => string): boolean {
+    this.release()
+    const fits = queue.size < MAX_QUEUED
+    if (fits) {
+      this.#queue = queue
+      this.#unsent = why
+    } else {
+      this.giveUp(why())
+    }
+    return fits
+  }
+
+  /** Leaves its queue, to be sent. */
+  release(): void {
+    this.#queue?.delete(this)
+    this.#queue = undefined
+    this.#unsent = undefined
   }
 
   /** `done` is told when the command is over, be it after the deadline. */
   send(done?: () => void): void {
-    this.#leaveQueue()
-    this.#unsent = undefined
+    this.release()
     try {
       this.#command(this).then(
         (reply) => {
@@ -141,15 +163,10 @@ export class PendingCall<T> {
     })
   }
 
-  #leaveQueue(): void {
-    this.#queue?.delete(this as PendingCall<unknown>)
-    this.#queue = undefined
-  }
-
   #settle(): void {
     this.settled = true
     clearTimeout(this.#timer)
     clearTimeout(this.#retry)
-    this.#leaveQueue()
+    this.release()
   }
 }

@@ -599,6 +599,16 @@ describe('the same store works again', () => {
     }
   })
 
+  test('after a connection that was over as soon as it was there', async () => {
+    const { port } = await server()
+    const redis = own(port)
+    redis.once('ready', () => redis.stream.destroy())
+    const tokens = open({ redis, timeout: 10_000 })
+    expect(await Promise.all(['a', 'b', 'c'].map((owner) => tokens.count(owner)))).toEqual([
+      0, 0, 0
+    ])
+  })
+
   test('after its connection became silent, for the next may be better', async () => {
     const { port } = await server()
     const address = await proxy(port, (data, forward, connection) => {
