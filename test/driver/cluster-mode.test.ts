@@ -60,6 +60,15 @@ describe.each([
     await allSay(tokens, /: Redis answered CLUSTERDOWN /)
   })
 
+  test('a node with some of the slots of a partitioned store, whose walk would be half of one', async () => {
+    const port = await node(0, 8191)
+    const tokens = open({ redis: redis(port), partitioned: true, timeout })
+    const error: unknown = await within(timeout / 2, tokens.reset()).catch(
+      (error: unknown) => error
+    )
+    expect(error).toBeInstanceOf(UnavailableError)
+  })
+
   test('a node with other slots than those of the prefix', async () => {
     const port = await node(0, 100)
     const tokens = open({ redis: redis(port), prefix: '{token}', timeout })
