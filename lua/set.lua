@@ -46,7 +46,8 @@ local head, stored = record:sub(1, at - 1), record:sub(at + #',"attrs":', -2)
 if expected and stored ~= expected then
   return redis.error_reply('TSCONFLICT set: the stored attrs are not those of IF')
 end
+local expires_at = math.max(0, redis.call('PEXPIRETIME', key_name))
 
 record = head .. ',"attrs":' .. attrs .. '}'
 redis.call('SET', key_name, record, 'KEEPTTL')
-return { key, record, math.max(0, redis.call('PEXPIRETIME', key_name)) }
+return { key, record, expires_at }

@@ -1,10 +1,10 @@
 import type { Redis } from 'ioredis'
 import { apart, isCluster, masterOf, type RedisClient } from './client'
 import { errorText, raise } from './errors'
-import { REST_MS } from './flow-control'
 import type { PendingCall } from './pending-call'
+import { Rest } from './rest'
 import { scripts, type ScriptName } from './scripts'
-import { now, setImmediate } from './timers'
+import { afterNextPoll, now } from './timers'
 import { Watchdog } from './watchdog'
 
 /**
@@ -71,7 +71,7 @@ export class ConfirmedWrites {
     let confirmer = this.#confirmers.get(server)
     if (!confirmer || confirmer.ended) {
       const ofCluster = isCluster(this.#client)
-      confirmer = new Confirmer(this.#watch(apart(redis, ofCluster)), this.#timeout)
+      confirmer = new Confirmer(this.#watch(apart(redis, ofCluster)), ofCluster, this.#timeout)
       this.#confirmers.set(server, confirmer)
     }
     return confirmer
@@ -93,14 +93,16 @@ class Confirmer {
   readonly #unheard = (): void => this.#watchdog.unheard()
   readonly #writes = new Map<PendingCall<Confirmed>, Write>()
   #sending = false
-  #answeredAt = now()
+  readonly #rest = new Rest()
 
-  constructor(client: Redis, timeout: number) {
+  constructor(client: Redis, ofCluster: boolean, timeout: number) {
     this.#client = client
     this.#watchdog = new Watchdog(client, timeout)
     client.on('ready', () => this.#send())
     client.on('end', () => {
-      for (const { reject } of this.#writes.values()) reject(new Error('no connection to Redis'))
+      // Of a cluster another connection may be had, and nothing of these was sent.
+      const error = new Error(`${ofCluster ? 'CLUSTERDOWN ' : ''}no connection to Redis`)
+      for (const { reject } of this.#writes.values()) reject(error)
     })
   }
 
@@ -124,9 +126,8 @@ class Confirmer {
       )
       if (!held) return
       this.#writes.set(call, { script, args, replicas, resolve, reject })
-      const rested = now() - this.#answeredAt > REST_MS
       // That Redis closed the connection may not have been read yet.
-      if (rested) setImmediate(() => this.#send())
+      if (this.#rest.isLong) afterNextPoll(() => this.#send())
       else this.#send()
     })
   }
@@ -148,7 +149,7 @@ class Confirmer {
       .catch((error: Error) => batch.forEach(([, { reject }]) => reject(error)))
       .finally(() => {
         this.#sending = false
-        this.#answeredAt = now()
+        this.#rest.begin()
         this.#send()
       })
   }

@@ -1,5 +1,6 @@
 import type { Line, PendingCall } from './pending-call'
-import { now, setImmediate } from './timers'
+import { Rest } from './rest'
+import { afterNextPoll, now } from './timers'
 
 type Call = PendingCall<unknown>
 
@@ -7,44 +8,46 @@ type Call = PendingCall<unknown>
 // round trip as long as there is more to send.
 const START = 128
 const MOST = 8192
-// Four times the usual answer, but not less, and Redis is at something slow.
+// Twice what an answer takes by itself, but not less, and Redis is at something slow.
 const SILENCE_MS = 20
-/** After so long Redis may have closed the connection, as it does with idle ones. */
-export const REST_MS = 1000
 
 const BEHIND = 'Redis is behind with earlier calls, and this was not sent'
 
 /**
  * How much is under way to one server. Redis serves in order, so what lies in its sockets
  * for longer than the timeout is work for nobody, and holds up what was asked since. While
- * it is silent or late no more is sent than before, or less; the rest waits here, and is
+ * it is silent no more is sent, and while it is late, less; the rest waits here, and is
  * given up unsent when it would be answered too late.
  */
 export class FlowControl {
   readonly queue = new Set<Call>()
   readonly #line: Line
-  /** Milliseconds for which an answer may be on its way before no more is sent. */
-  readonly #slow: number
+  /** Milliseconds that commands may wait for each other; more are sent while it is half of it. */
+  readonly #late: number
   /** When each command that has no answer was sent, in that order. */
   readonly #underWay = new Map<Call, number>()
   #limit = START
-  /** Milliseconds of a quick answer, lately. */
-  #usual = Infinity
+  /** The command that was sent when there was no other. */
+  #alone: Call | undefined
+  /** Milliseconds that an answer takes by itself, on the network and in Redis. */
+  #base = 0
   /** Of the last answer, or of the first command that has none. */
   #progressAt = now()
+  /** When answers came again after Redis, or this process, had stood still. */
+  #resumedAt = 0
   #reducedAt = 0
   #looking = false
+  readonly #rest = new Rest()
 
   constructor(line: Line) {
     this.#line = line
-    this.#slow = line.timeout / 6
+    this.#late = line.timeout / 3
   }
 
   /** Sends a call now, or once enough of what was sent before is answered. */
   enter(call: Call): void {
     const at = now()
-    const quiet = at - this.#progressAt
-    const rested = this.#underWay.size === 0 && quiet > REST_MS
+    const rested = this.#underWay.size === 0 && this.#rest.isLong
     const free = this.queue.size === 0 && this.#underWay.size < this.#limit
     if (free && !rested && !this.#isSilent(at)) return this.#send(call, at)
     if (call.hold(this.queue, () => BEHIND)) this.queue.add(call)
@@ -54,34 +57,44 @@ export class FlowControl {
   }
 
   #send(call: Call, at: number): void {
-    if (this.#underWay.size === 0) this.#progressAt = at
+    if (this.#underWay.size === 0) {
+      this.#progressAt = at
+      this.#alone = call
+    }
     this.#underWay.set(call, at)
     call.send(() => this.#answered(call))
   }
 
   #answered(call: Call): void {
     const at = now()
-    const took = at - this.#underWay.get(call)!
+    const sentAt = this.#underWay.get(call)!
+    const took = at - sentAt
+    const resumed = this.#isSilent(at)
+    if (resumed) this.#resumedAt = at
+    // Nothing else was in front of it.
+    if (resumed || call === this.#alone) this.#base = Math.min(took, this.#line.timeout / 2)
+    const heldUp = took - this.#base
     this.#underWay.delete(call)
     this.#progressAt = at
-    this.#usual = Math.min(took, 1.1 * this.#usual)
+    this.#rest.begin()
     const wanted = this.queue.size > 0 || this.#limit < START
-    if (wanted && took < this.#slow && this.#limit < MOST) this.#limit++
-    if (took > 2 * this.#slow) this.#lookSoon()
+    if (wanted && heldUp < this.#late / 2 && this.#limit < MOST) this.#limit++
+    if (heldUp > this.#late) this.#lookSoon()
     // What is sent now may take as long, or twice that; what is fresh goes in any case.
-    this.#sendQueued(at, Math.min(2 * took, 3 * this.#slow))
+    const takes = at - Math.max(sentAt, this.#resumedAt)
+    this.#sendQueued(at, Math.min(2 * takes, this.#line.timeout / 2))
   }
 
   #isSilent(at: number): boolean {
-    const long = Math.min(Math.max(SILENCE_MS, 4 * this.#usual), this.#slow)
-    return this.#underWay.size > 0 && at - this.#progressAt > long
+    const quiet = at - this.#progressAt
+    return this.#underWay.size > 0 && quiet > Math.max(SILENCE_MS, 2 * this.#base)
   }
 
   /** Looks again when all has been read that has arrived: this process may be the slow one. */
   #lookSoon(): void {
     if (this.#looking) return
     this.#looking = true
-    setImmediate(() => {
+    afterNextPoll(() => {
       this.#looking = false
       this.#look(now())
     })
@@ -92,7 +105,7 @@ export class FlowControl {
     const [oldest = at] = this.#underWay.values()
     if (this.#isSilent(at)) {
       this.#limit = Math.min(this.#limit, size)
-    } else if (at - oldest > 2 * this.#slow && oldest > this.#reducedAt) {
+    } else if (at - oldest > this.#late + this.#base && oldest > this.#reducedAt) {
       // Once for all that was under way together.
       this.#limit = Math.max(1, size >> 1)
       this.#reducedAt = at
@@ -103,9 +116,11 @@ export class FlowControl {
   /** Sends what waits, as far as it may, but for what an answer would reach too late. */
   #sendQueued(at: number, takes: number): void {
     for (const call of this.queue) {
+      // None, when this process stood still; the call is told how much it has instead.
+      const left = call.deadline - at
       if (!this.#line.ready) this.#line.dispatch(call)
       else if (this.#underWay.size >= this.#limit) return
-      else if (call.deadline - at < takes) call.giveUp(BEHIND)
+      else if (left > 0 && left < takes) call.giveUp(BEHIND)
       else this.#send(call, at)
     }
   }

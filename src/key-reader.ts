@@ -20,11 +20,11 @@ interface Call {
 const MAX_KEYS = 32
 
 // Failures that say nothing of the keys.
-const NOT_ASKED = new Set(['TSUNAVAILABLE', 'TSCLOSED'])
+const OF_NO_KEY = new Set(['TSUNAVAILABLE', 'TSCLOSED', 'TSVERSION'])
 
 /**
  * Sends the `getkey` calls of one tick in batches: nearly all of a call's cost is per
- * command, on both sides. A lone call goes out in the same tick as well.
+ * command, on both sides. A lone call waits for no other.
  */
 export class KeyReader {
   readonly #connection: Connection
@@ -76,7 +76,7 @@ export class KeyReader {
       )
     } catch (error) {
       const failure = error as TokenstoreError
-      if (calls.length === 1 || NOT_ASKED.has(failure.code)) {
+      if (calls.length === 1 || OF_NO_KEY.has(failure.code)) {
         for (const { reject } of calls) reject(failure)
       } else {
         // Something strange under one key must not fail the callers of the others.

@@ -24,6 +24,8 @@ const CLUSTER_MODE =
 // ioredis sends a script that is unknown once more, but it may be forgotten once more.
 const UNKNOWN_SCRIPT = /^NOSCRIPT /
 const RETRY_MS = 50
+// A timer that fires so late was held up by a turn of the loop.
+const STILL_MS = 20
 
 // So that memory has an end, whatever is asked of a Redis that does not answer.
 const MAX_QUEUED = 100_000
@@ -37,7 +39,7 @@ interface Queue {
 export class PendingCall<T> {
   readonly operation: string
   /** When it is over, by `now()`. */
-  readonly deadline: number
+  deadline: number
   /** A name on the server that it goes to, if it goes to a single one. */
   readonly name: string | undefined
   /** Rejects with a `Failure`. */
@@ -48,7 +50,8 @@ export class PendingCall<T> {
   onLate: (() => void) | undefined
   readonly #line: Line
   readonly #command: (call: PendingCall<T>) => Promise<T>
-  readonly #timer: NodeJS.Timeout
+  #timer: NodeJS.Timeout
+  #extended = false
   #resolve!: (reply: T) => void
   #reject!: (failure: Failure) => void
   #retry: NodeJS.Timeout | undefined
@@ -126,8 +129,6 @@ export class PendingCall<T> {
 
   fail(failure: Failure): void {
     this.#settle()
-    // Another master may have taken over from one that is gone, or hangs.
-    if (failure.code === 'TSUNAVAILABLE') this.#line.client.refreshSlotsCache?.()
     this.#reject(failure)
   }
 
@@ -138,20 +139,32 @@ export class PendingCall<T> {
 
   #refused(error: Error): void {
     if (this.settled) return
-    const { client } = this.#line
     const said = `Redis answered ${errorText(error)}`
     const notHere = NOT_HERE.test(error.message)
-    if (notHere && !isCluster(client)) return this.giveUp(`${said}; ${CLUSTER_MODE}`)
-    if (!notHere && !UNKNOWN_SCRIPT.test(error.message)) {
-      return this.fail(fromRedis(this.operation, error))
-    }
-    client.refreshSlotsCache?.()
+    if (notHere && !isCluster(this.#line.client)) return this.giveUp(`${said}; ${CLUSTER_MODE}`)
+    const failure = fromRedis(this.operation, error)
+    const again = notHere || UNKNOWN_SCRIPT.test(error.message)
+    if (again || failure.code === 'TSUNAVAILABLE') this.#lookForMasters()
+    if (!again) return this.fail(failure)
     this.#unsent = () => said
     // Not by itself: without a connection ioredis would keep it, and send it after its time.
     this.#retry = setTimeout(() => this.#line.dispatch(this as PendingCall<unknown>), RETRY_MS)
   }
 
+  /** Another one may have taken over from one that is gone, or hangs. */
+  #lookForMasters(): void {
+    this.#line.client.refreshSlotsCache?.()
+  }
+
   #late(): void {
+    // What this process stood still does not count, once: nothing could be sent or read.
+    const still = Math.min(now() - this.deadline, this.#line.timeout)
+    if (still > STILL_MS && !this.#extended) {
+      this.#extended = true
+      this.deadline += still
+      this.#timer = setTimeout(() => this.#late(), still)
+      return
+    }
     // After a turn of the loop that took long, the answer may lie in the socket.
     setImmediate(() => {
       if (this.settled) return
@@ -159,6 +172,7 @@ export class PendingCall<T> {
       const unanswered = (): string =>
         `no answer from Redis ${within}; what was asked may still happen`
       this.giveUp((this.#unsent ?? unanswered)())
+      this.#lookForMasters()
       this.onLate?.()
     })
   }

@@ -42,6 +42,15 @@ test('and of a confirmed write', async () => {
   expect(await taken).toBe(1)
 })
 
+test('what was asked with it, and was not sent yet, is sent', async () => {
+  const { port } = await server()
+  const tokens = open({ redis: { port }, timeout: 2000 })
+  const { id } = await tokens.add({ owner_id: 'ann' })
+  const asked = Promise.all(Array.from({ length: 500 }, () => tokens.get(id)))
+  blockSoon(2500)
+  for (const answer of await asked) expect(answer).toMatchObject({ id })
+})
+
 test('a process that is slow itself does not hold its calls back', async () => {
   const { port } = await server()
   const tokens = open({ redis: { port } })
@@ -53,6 +62,22 @@ test('a process that is slow itself does not hold its calls back', async () => {
     await new Promise(setImmediate)
   }
   for (const answer of await Promise.all(asked)) expect(answer).toMatchObject({ id })
+})
+
+test('a connection that Redis closed meanwhile is not written to, even from where its last answer came', async () => {
+  const { port } = await server('--timeout', '1')
+  const tokens = open({ redis: { port }, timeout: 2000 })
+  await tokens.add({ owner_id: 'ann', replicas: 1 }).catch(() => {})
+  // Each goes on in the callback of the socket that brought the answer before it.
+  for (let round = 0; round < 2; round++) {
+    block(2500)
+    expect(await tokens.count('ann')).toBe(1)
+    block(2500)
+    // There is no replica; what counts is that it was sent.
+    await expect(tokens.set('x', {}, { replicas: 1 })).rejects.toMatchObject({
+      code: 'TSREPLICATION'
+    })
+  }
 })
 
 // A server that keeps its connections alive, and answers with what Redis says.

@@ -77,10 +77,14 @@ test('a server without a command of the scripts is told to be too old', async ()
   const { port } = await server('--rename-command', 'PEXPIRETIME', '')
   const tokens = open({ redis: { port }, timeout })
   const { id } = await tokens.add({ owner_id: 'ann' })
-  const error: unknown = await tokens.get(id).catch((error: unknown) => error)
-  expect(error).toMatchObject({
-    name: 'TokenstoreError',
-    code: 'TSVERSION',
-    message: expect.stringMatching(/^get: Redis 7\.0 or newer is needed: ERR /)
-  })
+  const before = await keyspace(own(port), '*')
+  for (const call of [() => tokens.get(id), () => tokens.set(id, { a: 1 })]) {
+    const error: unknown = await call().catch((error: unknown) => error)
+    expect(error).toMatchObject({
+      name: 'TokenstoreError',
+      code: 'TSVERSION',
+      message: expect.stringMatching(/^[gs]et: Redis 7\.0 or newer is needed: ERR /)
+    })
+  }
+  expect(await keyspace(own(port), '*')).toEqual(before)
 })
