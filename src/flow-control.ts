@@ -10,6 +10,7 @@ const START = 128
 const MOST = 8192
 // Twice what an answer takes by itself, but not less, and Redis is at something slow.
 const SILENCE_MS = 20
+const PROBE_EVERY_MS = 100
 
 const BEHIND = 'Redis is behind with earlier calls, and this was not sent'
 
@@ -27,10 +28,13 @@ export class FlowControl {
   /** When each command that has no answer was sent, in that order. */
   readonly #underWay = new Map<Call, number>()
   #limit = START
-  /** The command that was sent when there was no other. */
-  #alone: Call | undefined
   /** Milliseconds that an answer takes by itself, on the network and in Redis. */
   #base = 0
+  /** A command whose answer tells that. */
+  #probed: Call | undefined
+  #probedAt = -Infinity
+  /** Whether Redis has been silent, though all was read that had arrived. */
+  #stoodStill = false
   /** Of the last answer, or of the first command that has none. */
   #progressAt = now()
   /** When answers came again after Redis, or this process, had stood still. */
@@ -59,7 +63,7 @@ export class FlowControl {
   #send(call: Call, at: number): void {
     if (this.#underWay.size === 0) {
       this.#progressAt = at
-      this.#alone = call
+      if (at - this.#probedAt > PROBE_EVERY_MS) this.#probe(call, at)
     }
     this.#underWay.set(call, at)
     call.send(() => this.#answered(call))
@@ -69,10 +73,13 @@ export class FlowControl {
     const at = now()
     const sentAt = this.#underWay.get(call)!
     const took = at - sentAt
-    const resumed = this.#isSilent(at)
-    if (resumed) this.#resumedAt = at
-    // Nothing else was in front of it.
-    if (resumed || call === this.#alone) this.#base = Math.min(took, this.#line.timeout / 2)
+    if (this.#isSilent(at)) this.#resumedAt = at
+    // What came first after a silence, or was sent alone, took so long by itself; no answer
+    // takes less.
+    const first = this.#stoodStill || call === this.#probed
+    const alone = Math.min(at - this.#progressAt, this.#line.timeout / 2)
+    this.#base = first ? alone : Math.min(this.#base, took)
+    this.#stoodStill = false
     const heldUp = took - this.#base
     this.#underWay.delete(call)
     this.#progressAt = at
@@ -83,6 +90,15 @@ export class FlowControl {
     // What is sent now may take as long, or twice that; what is fresh goes in any case.
     const takes = at - Math.max(sentAt, this.#resumedAt)
     this.#sendQueued(at, Math.min(2 * takes, this.#line.timeout / 2))
+  }
+
+  /** Learns how long a command takes that was sent alone, unless this process is in its way. */
+  #probe(call: Call, at: number): void {
+    this.#probedAt = at
+    afterNextPoll(() => {
+      const open = this.#underWay.has(call) && now() - at < SILENCE_MS
+      this.#probed = open ? call : undefined
+    })
   }
 
   #isSilent(at: number): boolean {
@@ -104,6 +120,7 @@ export class FlowControl {
     const size = this.#underWay.size
     const [oldest = at] = this.#underWay.values()
     if (this.#isSilent(at)) {
+      this.#stoodStill = true
       this.#limit = Math.min(this.#limit, size)
     } else if (at - oldest > this.#late + this.#base && oldest > this.#reducedAt) {
       // Once for all that was under way together.
