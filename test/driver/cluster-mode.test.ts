@@ -1,4 +1,5 @@
 import { UnavailableError, type Tokenstore } from '../../src/main'
+import type { Config } from '../../src/types'
 import { until, within } from '../support'
 import { closeAfterEach, open, own, server } from './opened'
 
@@ -37,41 +38,46 @@ async function allSay(tokens: Tokenstore, what: RegExp): Promise<void> {
   }
 }
 
-describe.each([
-  ['its own connection', (port: number) => ({ port })],
-  ["the caller's client", (port: number) => own(port)]
-])('%s', (_name, redis) => {
-  test('a node with all slots says at once what it refuses', async () => {
-    const port = await node(0, 16383)
-    await allSay(open({ redis: redis(port), timeout }), /: Redis answered ERR .*non local key/)
-  })
+/** A store with its own connection, and one with the caller's client. */
+const both = (port: number, config: Config): Tokenstore[] =>
+  [{ port }, own(port)].map((redis) => open({ ...config, redis, timeout }))
 
-  test('and serves a prefix with a hash tag', async () => {
-    const port = await node(0, 16383)
-    const tokens = open({ redis: redis(port), prefix: '{token}', timeout })
+test('a node with all slots says at once what it refuses', async () => {
+  const port = await node(0, 16383)
+  for (const tokens of both(port, {})) {
+    await allSay(tokens, /: Redis answered ERR .*non local key/)
+  }
+})
+
+test('and serves a prefix with a hash tag', async () => {
+  const port = await node(0, 16383)
+  for (const tokens of both(port, { prefix: '{token}' })) {
     const token = await tokens.add({ owner_id: 'ann' })
     expect(await tokens.getKey(token.key)).toEqual(token)
     expect(await tokens.reset()).toBe(1)
-  })
+  }
+})
 
-  test('a node whose slots nobody assigned', async () => {
-    const port = await node()
-    const tokens = open({ redis: redis(port), prefix: '{token}', timeout })
+test('a node whose slots nobody assigned', async () => {
+  const port = await node()
+  for (const tokens of both(port, { prefix: '{token}' })) {
     await allSay(tokens, /: Redis answered CLUSTERDOWN /)
-  })
+  }
+})
 
-  test('a node with some of the slots of a partitioned store, whose walk would be half of one', async () => {
-    const port = await node(0, 8191)
-    const tokens = open({ redis: redis(port), partitioned: true, timeout })
+test('a node with some of the slots of a partitioned store, whose walk would be half of one', async () => {
+  const port = await node(0, 8191)
+  for (const tokens of both(port, { partitioned: true })) {
     const error: unknown = await within(timeout / 2, tokens.reset()).catch(
       (error: unknown) => error
     )
     expect(error).toBeInstanceOf(UnavailableError)
-  })
+  }
+})
 
-  test('a node with other slots than those of the prefix', async () => {
-    const port = await node(0, 100)
-    const tokens = open({ redis: redis(port), prefix: '{token}', timeout })
+test('a node with other slots than those of the prefix', async () => {
+  const port = await node(0, 100)
+  for (const tokens of both(port, { prefix: '{token}' })) {
     await allSay(tokens, /: Redis answered (MOVED|CLUSTERDOWN) /)
-  })
+  }
 })

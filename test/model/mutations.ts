@@ -34,7 +34,7 @@ export const mutations: Mutation[] = [
     text: "record, 'KEEPTTL')",
     replacement: 'record)',
     space: 'life',
-    invariant: 'reply'
+    invariant: 'ends'
   },
   {
     what: 'an owner set ends though one of its tokens does not',
