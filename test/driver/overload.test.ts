@@ -1,6 +1,6 @@
 import { type Tokenstore, UnavailableError } from '../../src/main'
 import { until } from '../support'
-import { closeAfterEach, open, own, proxy, server } from './opened'
+import { closeAfterEach, later, open, own, proxy, server } from './opened'
 
 closeAfterEach()
 
@@ -118,6 +118,7 @@ test('nor a Redis that stands still, and is back in time', async () => {
   const timer = setInterval(() => asked.push(tokens.count('ann')), 10)
   await until(() => asked.length > 10)
   process.kill(pid, 'SIGSTOP')
+  later(() => process.kill(pid, 'SIGCONT'))
   const stopped = performance.now()
   await until(() => performance.now() - stopped > timeout * 0.65)
   process.kill(pid, 'SIGCONT')
@@ -141,6 +142,7 @@ test('at most so many calls wait that memory has an end', async () => {
   const tokens = open({ redis: { port }, timeout: 20_000 })
   await tokens.count('ann')
   process.kill(pid, 'SIGSTOP')
+  later(() => process.kill(pid, 'SIGCONT'))
   const errors: Error[] = []
   for (let n = 0; n < 100_300; n++) {
     tokens.count('ann').catch((error: Error) => errors.push(error))

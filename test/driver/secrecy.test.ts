@@ -1,47 +1,17 @@
 import { createHash } from 'node:crypto'
 import { inspect } from 'node:util'
-import { Redis } from 'ioredis'
 import uid2 from 'uid2'
 import { startRedis, type RedisServer } from '../../scripts/redis-server'
 import { api, Tokenstore } from '../../src/main'
 import type { Config } from '../../src/types'
 import { closeAfterAll, freshPrefix, until } from '../support'
+import { closeAfterEach, later, open as openWith, own, server } from './opened'
 import { run } from './run'
 
 closeAfterAll()
+closeAfterEach()
 
-const closers: (() => unknown)[] = []
-afterEach(async () => {
-  for (const close of closers.splice(0).reverse()) await close()
-})
-
-async function server(...args: string[]): Promise<RedisServer> {
-  const started = await startRedis(args)
-  closers.push(() => started.stop())
-  return started
-}
-
-function own(port: number, options: object = {}): Redis {
-  const redis = new Redis({
-    host: '127.0.0.1',
-    port,
-    retryStrategy: () => 20,
-    ...options
-  })
-  redis.on('error', () => {})
-  closers.push(() => redis.disconnect())
-  return redis
-}
-
-function open(config: Config): Tokenstore {
-  const tokens = Tokenstore({
-    prefix: freshPrefix(),
-    timeout: 10_000,
-    ...config
-  })
-  closers.push(() => tokens.quit())
-  return tokens
-}
+const open = (config: Config): Tokenstore => openWith({ timeout: 10_000, ...config })
 
 /** What must be found nowhere: a secret, or what Redis holds for it. */
 interface Secrets {
@@ -453,7 +423,7 @@ describe.each([false, true])(
         prefix: freshPrefix(),
         timeout: 10_000
       })
-      closers.push(() => new Promise((resolve) => tokens.quit(resolve)))
+      later(() => new Promise((resolve) => tokens.quit(resolve)))
       const call = (make: (done: (error: Error | null) => void) => void): Promise<unknown> =>
         new Promise((resolve) => make(resolve))
       await call((done) => tokens.add({ owner_id, attrs, key }, done))

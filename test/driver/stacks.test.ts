@@ -1,6 +1,6 @@
 import { KeyTakenError, LimitError, TokenstoreError, UnavailableError } from '../../src/main'
-import { client, closeAfterAll, store } from '../support'
-import { closeAfterEach, open, server } from './opened'
+import { client, closeAfterAll, freshPrefix, store } from '../support'
+import { closeAfterEach, later, open, server } from './opened'
 
 closeAfterAll()
 closeAfterEach()
@@ -29,7 +29,7 @@ test('what Redis answers', async () => {
 })
 
 test('a foreign record, alone and in a batch', async () => {
-  const prefix = 'stack-' + process.pid
+  const prefix = freshPrefix()
   const tokens = store({ prefix })
   const redis = client()
   const keys = ['a', 'b'].map((letter) => letter.repeat(24))
@@ -43,6 +43,7 @@ test('no answer, no connection, and a store that is closed', async () => {
   const tokens = open({ redis: { port } })
   await tokens.count('ann')
   process.kill(pid, 'SIGSTOP')
+  later(() => process.kill(pid, 'SIGCONT'))
   const hung = await errorIn(() => tokens.count('ann'))
   expect(hung).toBeInstanceOf(UnavailableError)
   const batched = await errorIn(() => tokens.getKey('k'.repeat(24)))
