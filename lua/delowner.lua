@@ -5,23 +5,27 @@
   ARGV[1]  owner_id        1 byte or more
   Option   EXCEPT id       keep this one; an id that is not a live token of this owner keeps nothing
   Option   COUNT n         1..1000, revoke at most n, those to expire last; all when absent
+  Option   HASHES          delete every hash made for the owner as well
 
   Writes   <root>:tokens:<owner_id>    ids removed; the TTL of its last to expire
            <root>:key:<key>            deleted; keys within a grace lead nowhere from now on
            <root>:id:<id>              deleted
+           <root>:hash:<hash>          with HASHES: deleted
+           <root>:hashes:<owner_id>    with HASHES: deleted
   Returns  integer                     tokens revoked; fewer than n when none is left
   Errors   TSBADARG                    an argument is missing or malformed; nothing written
 ]]
 local root, owner_id = KEYS[1], ARGV[1] or ''
 local function bad(text) return redis.error_reply('TSBADARG delowner: ' .. text) end
 if #KEYS ~= 1 or owner_id == '' then return bad('expected root owner_id') end
-local option = { EXCEPT = false, COUNT = false }
-for i = 2, #ARGV, 2 do -- at most two options
-  local word, value = ARGV[i], ARGV[i + 1]
+local option = { EXCEPT = false, COUNT = false, HASHES = false }
+local at = 2
+while ARGV[at] do -- at most three options
+  local word, value = ARGV[at], ARGV[at] == 'HASHES' or ARGV[at + 1]
   if not value or option[word] ~= false then
     return bad('an option is unknown, repeated or without its value')
   end
-  option[word] = value
+  option[word], at = value, at + (value == true and 1 or 2)
 end
 local count = option.COUNT and tonumber(option.COUNT:match('^[1-9]%d*$') or 1001)
 if count and count > 1000 then return bad('COUNT must be 1 to 1000') end
@@ -30,7 +34,8 @@ if except == '' then return bad('EXCEPT must be an id') end
 
 -- No names of ours, so that this fails while a cluster moves the slot.
 redis.call('EXISTS', root, root .. ':')
-local owner_set = root .. ':tokens:' .. owner_id
+local owner_set, made_for = root .. ':tokens:' .. owner_id, root .. ':hashes:' .. owner_id
+local hashes = option.HASHES and redis.call('ZRANGE', made_for, 0, -1) or {}
 local owner = '","owner_id":' .. cjson.encode(owner_id) .. ','
 local revoked, kept = 0, 0
 while revoked ~= count do -- page by page, for unpack has room for 8,000
@@ -59,4 +64,6 @@ end
 local last = redis.call('ZRANGE', owner_set, -1, -1, 'WITHSCORES')[2] or 'inf'
 if last:find('%D') then redis.call('PERSIST', owner_set) end -- no time
 if not last:find('%D') then redis.call('PEXPIREAT', owner_set, last) end
+for _, hash in ipairs(hashes) do redis.call('DEL', root .. ':hash:' .. hash) end
+if hashes[1] then redis.call('DEL', made_for) end
 return revoked

@@ -20,31 +20,39 @@ if #KEYS ~= 1 or use ~= 'TOUCH' and use ~= 'PEEK' or #ARGV < 2 or #ARGV > 1001 t
 end
 -- The token of a record and where its attrs begin; nil for what is no record of that id.
 local function token_of(record, of)
-  local at = record:find(',"attrs":{', 57, true)
-  local head = at and record:sub(-2) == '}}' and record:sub(1, at - 1) .. '}'
-  local read, token = pcall(cjson.decode, head)
-  local uuid, owner_id = of or record:sub(8, 43), read and token.owner_id
-  if type(owner_id) ~= 'string' or owner_id == '' then return nil end
-  local owner = '","owner_id":' .. cjson.encode(owner_id) .. ','
-  local own = record:sub(1, 43 + #owner) == '{"id":"' .. uuid .. owner
-  local rest, names = record:sub(44 + #owner, at):gsub('"[%l_]+":%d+,', '')
-  for _ in pairs(token) do names = names - 1 end -- fewer when one comes twice
-  return own and rest == '' and names == -2 and token, at
+  local at = record:find(',"attrs":{', 57, true) or 0
+  local owner_id = record:match('^"([^%c"/\\]+)"', 57)
+  if not owner_id then -- it has escapes
+    local read, head = pcall(cjson.decode, record:sub(1, at - 1) .. '}')
+    owner_id = read and type(head.owner_id) == 'string' and head.owner_id or ''
+  end
+  local token = { id = of or record:sub(8, 43), owner_id = owner_id }
+  local begin = '{"id":"' .. token.id .. '","owner_id":' .. cjson.encode(owner_id)
+  local from = owner_id ~= '' and record:sub(1, #begin) == begin and #begin + 1
+  while from and from < at do
+    local name, n, behind = record:match('^,"([%l_]+)":(%d+)()', from)
+    from = name and not token[name] and behind
+    if from then token[name] = tonumber(n) end
+  end
+  return from == at and record:sub(-2) == '}}' and token, at
 end
 
-local names = {}
+local names, now = {}, nil
 for i = 2, #ARGV do names[i - 1] = root .. ':key:' .. ARGV[i] end
 names[#ARGV] = root -- no name of ours: fails while a cluster moves the slot
-local records, reply, lasting, keys, id_names = redis.call('MGET', unpack(names)), {}, {}, {}, {}
+local records, reply, lasting, id_names = redis.call('MGET', unpack(names)), {}, {}, {}
 for i = 1, #ARGV - 1 do
   local record, key = records[i], ARGV[i + 1]
-  local id = record and #record < 57 and record:match('^([%x-]+) %d+$') -- rotated out
+  local id, till
+  if record and #record < 57 then id, till = record:match('^([%x-]+) (%d+)$') end -- rotated out
   if id then
-    key = redis.call('GET', root .. ':id:' .. id)
+    local time = not now and redis.call('TIME')
+    now = now or time[1] * 1000 + math.floor(time[2] / 1000)
+    key = now <= tonumber(till) and redis.call('GET', root .. ':id:' .. id)
     names[i] = root .. ':key:' .. (key or '')
     record = key and redis.call('GET', names[i])
   end
-  -- As most that never expire: nothing to decode.
+  -- As most that never expire: nothing to read of it.
   local plain = record and not id and record:find('^","owner_id":"[^%c"/\\]+","attrs":{', 44)
   plain = plain and record:sub(1, 7) .. record:sub(-2) == '{"id":"}}'
   local token = record and not plain and token_of(record, id)
@@ -53,20 +61,19 @@ for i = 1, #ARGV - 1 do
   end
   reply[2 * i - 1], reply[2 * i] = record, 0
   if token and (token.ends_at or token.idle) then
-    local n = #lasting + 1
-    lasting[n], keys[n], id_names[n] = token, key, root .. ':id:' .. token.id
-    token.i = i
+    lasting[#lasting + 1], id_names[#lasting + 1] = token, root .. ':id:' .. token.id
+    token.i, token.key = i, key
   end
 end
 
 -- A token that expires is live only while revocation finds it, by its id and by its owner: Redis
 -- deletes expired names one by one, and its clock may step back before all of them are gone.
-local led, ends_of, now = id_names[1] and redis.call('MGET', unpack(id_names)), {}, nil
+local led, ends_of = id_names[1] and redis.call('MGET', unpack(id_names)), {}
 for n, token in ipairs(lasting) do
   local i, owner_set = token.i, root .. ':tokens:' .. token.owner_id
   local name = names[i]
   if ends_of[name] == nil then -- else another key of this token came before
-    local listed = led[n] == keys[n] and tonumber(redis.pcall('ZSCORE', owner_set, token.id))
+    local listed = led[n] == token.key and tonumber(redis.pcall('ZSCORE', owner_set, token.id))
     ends_of[name] = listed and math.max(0, redis.call('PEXPIRETIME', name)) or false
   end
   if ends_of[name] and token.idle and token.every and use == 'TOUCH' then

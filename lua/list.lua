@@ -12,7 +12,7 @@
   Errors   TSBADARG                    an argument is missing or malformed; nothing written
 
   A use can only move a token on: whoever walks from cursor to cursor misses none that lives through
-  the walk, and may meet one that was used meanwhile again.
+  the walk, but one whose end change brings forward, and may meet one used meanwhile again.
 ]]
 local root, owner_id = KEYS[1], ARGV[1] or ''
 local function bad(text) return redis.error_reply('TSBADARG list: ' .. text) end

@@ -22,16 +22,21 @@ if #ARGV ~= 2 and (#ARGV ~= 4 or word ~= 'IF') then
 end
 -- The token of a record and where its attrs begin; nil for what is no record of that id.
 local function token_of(record, of)
-  local at = record:find(',"attrs":{', 57, true)
-  local head = at and record:sub(-2) == '}}' and record:sub(1, at - 1) .. '}'
-  local read, token = pcall(cjson.decode, head)
-  local uuid, owner_id = of or record:sub(8, 43), read and token.owner_id
-  if type(owner_id) ~= 'string' or owner_id == '' then return nil end
-  local owner = '","owner_id":' .. cjson.encode(owner_id) .. ','
-  local own = record:sub(1, 43 + #owner) == '{"id":"' .. uuid .. owner
-  local rest, names = record:sub(44 + #owner, at):gsub('"[%l_]+":%d+,', '')
-  for _ in pairs(token) do names = names - 1 end -- fewer when one comes twice
-  return own and rest == '' and names == -2 and token, at
+  local at = record:find(',"attrs":{', 57, true) or 0
+  local owner_id = record:match('^"([^%c"/\\]+)"', 57)
+  if not owner_id then -- it has escapes
+    local read, head = pcall(cjson.decode, record:sub(1, at - 1) .. '}')
+    owner_id = read and type(head.owner_id) == 'string' and head.owner_id or ''
+  end
+  local token = { id = of or record:sub(8, 43), owner_id = owner_id }
+  local begin = '{"id":"' .. token.id .. '","owner_id":' .. cjson.encode(owner_id)
+  local from = owner_id ~= '' and record:sub(1, #begin) == begin and #begin + 1
+  while from and from < at do
+    local name, n, behind = record:match('^,"([%l_]+)":(%d+)()', from)
+    from = name and not token[name] and behind
+    if from then token[name] = tonumber(n) end
+  end
+  return from == at and record:sub(-2) == '}}' and token, at
 end
 
 -- No names of ours, so that this fails while a cluster moves the slot.

@@ -22,7 +22,7 @@ plan = json.loads(sys.stdin.readline())
 root, tokens, owners, hashes = plan["root"], plan["tokens"], plan["owners"], plan["hashes"]
 rng = random.Random(plan["seed"])
 # How often each had an effect, not how often it was called.
-done = {"add": 0, "set": 0, "del": 0, "rotate": 0, "getkey": 0}
+done = {"add": 0, "set": 0, "change": 0, "del": 0, "rotate": 0, "refresh": 0, "getkey": 0}
 taken = []
 
 
@@ -46,10 +46,14 @@ for step in range(plan["steps"]):
                 raise
     elif what == "set":
         reply = call("set", id, json.dumps({"python": step}))
+    elif what == "change":
+        reply = call("change", id, *rng.choice(plan["changes"]))
     elif what == "del":
         reply = call("del", id) or None
     elif what == "rotate":
         reply = call("rotate", id, secrets.token_urlsafe(18), *rng.choice([[], ["GRACE", 10]]))
+    elif what == "refresh":
+        reply = call("refresh", key, secrets.token_urlsafe(18), "GRACE", 10, "DETECT", 50)
     else:
         reply, _ = call("getkey", "TOUCH", key)
     done[what] += reply is not None

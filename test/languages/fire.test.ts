@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { join } from 'node:path'
 import { v7 as uuidV7 } from 'uuid'
-import { KeyTakenError } from '../../src/main'
+import { KeyTakenError, ReuseError } from '../../src/main'
 import {
   audit,
   client,
@@ -44,7 +44,12 @@ test('the driver and Python work on the same tokens at once, and nothing is torn
     hashes,
     steps: STEPS,
     every: Math.floor(STEPS / HASHES),
-    options: [[], ['TTL', 600_000], ['IDLE', 600_000, 'EVERY', 1]]
+    options: [[], ['TTL', 600_000], ['IDLE', 600_000, 'EVERY', 1]],
+    changes: [
+      ['OWNER', 'ann'],
+      ['OWNER', 'ben', 'TTL', 'NEVER'],
+      ['IDLE', 600_000]
+    ]
   }
 
   const child = spawn(command, [join('test', 'languages', 'fire.py')], {
@@ -61,7 +66,9 @@ test('the driver and Python work on the same tokens at once, and nothing is torn
   let working = true
   const taken: string[] = []
   const left = [...hashes]
-  const done = { add: 0, set: 0, del: 0, rotate: 0, getKey: 0 } // with an effect, as in Python
+  // With an effect, as in Python.
+  const done = { add: 0, set: 0, change: 0, del: 0, rotate: 0, refresh: 0, getKey: 0 }
+  const changes = [{ owner_id: 'ann', ttl: null }, { owner_id: 'c/"d' }, { idle: null, ttl: 600 }]
   const caller = async (seed: number): Promise<void> => {
     const rng = random(seed)
     const one = <T>(list: readonly T[]): T => list[Math.floor(rng() * list.length)]!
@@ -81,7 +88,14 @@ test('the driver and Python work on the same tokens at once, and nothing is torn
         effect = await tokens.add(given).catch((error) => {
           if (!(error instanceof KeyTakenError)) throw error
         })
+      } else if (what === 'refresh') {
+        // One whose key had been rotated out is revoked, as by del.
+        effect = await tokens.refresh(key, { grace: 0.01, detect: 0.05 }).catch((error) => {
+          if (!(error instanceof ReuseError)) throw error
+          return error
+        })
       } else if (what === 'set') effect = await tokens.set(id, { node: step })
+      else if (what === 'change') effect = await tokens.change(id, one(changes))
       else if (what === 'del') effect = await tokens.del(id)
       else if (what === 'rotate') effect = await tokens.rotate(id, one([{}, { grace: 0.01 }]))
       else effect = await tokens.getKey(key)

@@ -54,6 +54,7 @@ test('Python computes the same root as the driver, of an owner, a key, a hash an
   const of = (name: string, part: 'owner_id' | 'key' | 'hash' | 'id'): Promise<string[]> =>
     python(tokens.map((token) => [name, 'token', token[part]]))
   expect(await of('root_of_owner', 'owner_id')).toEqual(roots)
+  expect(owners.map((name) => layout.codeRoot(name))).toEqual(roots)
   expect(await of('root_of_secret', 'key')).toEqual(roots)
   expect(await of('root_of_secret', 'hash')).toEqual(roots)
   expect(await of('root_of_id', 'id')).toEqual(roots)
@@ -65,15 +66,15 @@ test('Python computes the same root as the driver, of an owner, a key, a hash an
 test('keys and ids that Python makes are taken for that owner', async () => {
   if (!command) return
   const tokens = store({ partitioned: true, prefix: freshPrefix() })
-  for (const owner_id of owners.slice(0, 40)) {
-    const [key, id] = await python([
-      ['new_key', owner_id],
-      ['new_id', owner_id, v7()]
-    ])
+  const some = owners.slice(0, 40)
+  const keys = await python(some.map((owner_id) => ['new_key', owner_id]))
+  const ids = await python(some.map((owner_id) => ['new_id', owner_id, v7()]))
+  for (const [i, owner_id] of some.entries()) {
+    const [key, id] = [keys[i]!, ids[i]!]
     const token = await tokens.add({ owner_id, key, id })
     expect(token).toEqual({ key, id, owner_id, attrs: {} })
-    expect(await tokens.getKey(key!)).toEqual(token)
-    expect(await tokens.get(id!)).toEqual(token)
+    expect(await tokens.getKey(key)).toEqual(token)
+    expect(await tokens.get(id)).toEqual(token)
   }
 })
 

@@ -82,6 +82,7 @@ function matches(mixed $expected, mixed $reply, array &$values, int $now): bool
 
 $vectors = json_decode(file_get_contents(getenv('VECTORS') ?: "$home/test/vectors.json"));
 $calls = 0;
+$failed = false;
 foreach ($vectors->conversations as $number => $conversation) {
     $root = getenv('PREFIX') . '-' . ($number + 1);
     $values = ['root' => $root] + (array) $vectors->values;
@@ -122,8 +123,12 @@ foreach ($vectors->conversations as $number => $conversation) {
         if ($got !== null) {
             [$step, $got] = [json_encode($step), json_encode($got)];
             fwrite(STDERR, "$conversation->name: $step\ngot $got\n");
-            exit(1);
+            $failed = true;
+            break;
         }
     }
+}
+if ($failed) {
+    exit(1);
 }
 echo 'PHP: ', count($vectors->conversations), " conversations, $calls calls\n";

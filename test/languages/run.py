@@ -87,7 +87,7 @@ def run(step, root, values, now):
 
 file = Path(os.environ.get("VECTORS", home / "test" / "vectors.json"))
 vectors = json.loads(file.read_text("utf-8"))
-calls = 0
+calls, failures = 0, []
 for number, conversation in enumerate(vectors["conversations"], 1):
     root = f"{os.environ['PREFIX']}-{number}"
     values = {**vectors["values"], "root": root}
@@ -96,5 +96,8 @@ for number, conversation in enumerate(vectors["conversations"], 1):
         calls += "call" in step
         wrong = run(step, root, values, now)
         if wrong is not None:
-            sys.exit(f"{conversation['name']}: {json.dumps(step)}\ngot {wrong}")
+            failures.append(f"{conversation['name']}: {json.dumps(step)}\ngot {wrong}")
+            break
+if failures:
+    sys.exit("\n".join(failures))
 print(f"Python: {len(vectors['conversations'])} conversations, {calls} calls")

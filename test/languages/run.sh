@@ -24,27 +24,27 @@ load() {
 tokenstore() {
   script=$1
   shift
-  sha1=$(awk -v file="$script.lua" '$2 == file { print $1 }' "$lua/SHA1SUMS")
+  while read -r sha1 file && [ "$file" != "$script.lua" ]; do :; done <"$lua/SHA1SUMS"
   redis --json EVALSHA "$sha1" 1 "$root" "$@"
 }
 
-# The rest is about the conversations, which jq turns into calls of these functions.
-values='{}' conversations=0 calls=0
+# The rest is about the conversations, which jq turns into calls of these functions,
+# each in a subshell.
 
+# fail text...: ends the conversation.
 fail() {
   printf '%s: %s\n' "$name" "$*" >&2
   exit 1
 }
 
 conversation() {
-  name=$1 conversations=$((conversations + 1))
-  root=$PREFIX-$conversations
+  name=$1 root=$PREFIX-$2
   now=$(redis TIME | head -n 1)000
 }
 
 # refused code script argument...
 refused() {
-  code=$1 calls=$((calls + 1))
+  code=$1
   shift
   reply=$(tokenstore "$@")
   case $reply in "error:\"$code "*) ;; *) fail "$* must answer $code, but answers $reply" ;; esac
@@ -57,7 +57,7 @@ same() {
 
 # answered reply script argument...: with the reply that must come, as JSON.
 answered() {
-  expected=$1 calls=$((calls + 1))
+  expected=$1
   shift
   reply=$(tokenstore "$@")
   [ "$reply" = "$expected" ] || same "$reply" "$expected" ||
@@ -67,7 +67,7 @@ answered() {
 # matched reply script argument...: the same for a reply in which some elements
 # only have to match, or set a value.
 matched() {
-  expected=$1 calls=$((calls + 1))
+  expected=$1
   shift
   reply=$(tokenstore "$@")
   set_values=$(jq -n -r --argjson values "$values" --argjson now "$now" \
@@ -118,18 +118,22 @@ program=$(jq -r '
   def quoted: @sh | gsub("\\$\\{(?<name>\\w+)\\}"; "'\''\"${\(.name)}\"'\''");
   def all: map(quoted) | join(" ");
   "values=\(.values | tojson | @sh)", (.values | to_entries[] | "\(.key)=\(.value | @sh)"),
-  (.conversations[]
-    | "conversation \(.name | @sh)",
-      (.steps[]
+  "conversations=\(.conversations | length) failed=",
+  "calls=\([.conversations[].steps[] | select(.call)] | length)",
+  (.conversations | to_entries[]
+    | "(", "conversation \(.value.name | @sh) \(.key + 1)",
+      (.value.steps[]
         | if .redis then "redis \(.redis | all) >/dev/null"
           elif .wait then "sleep \(.wait / 1000)"
           elif .names then "names \(.names | all)"
-          elif .call == null then error("a step of an unknown kind: \(tojson)")
+          elif .call == null then "fail a step of an unknown kind"
           elif (.reply | type) == "object" and .reply.error then
             "refused \(.reply.error) \(.call) \(.args | all)"
           elif any(.reply | ..; type == "object") then
             "matched \(.reply | tojson | @sh) \(.call) \(.args | all)"
-          else "answered \(.reply | filled | tojson | quoted) \(.call) \(.args | all)" end))
+          else "answered \(.reply | filled | tojson | quoted) \(.call) \(.args | all)" end),
+      ") || failed=yes")
 ' "${VECTORS:-$here/../vectors.json}")
 eval "$program"
+[ -z "$failed" ] || exit 1
 echo "redis-cli: $conversations conversations, $calls calls"

@@ -97,9 +97,6 @@ describe('a conversation that goes otherwise than written fails:', () => {
     'names where none are': [{ names: ['hash:${hash1}'] }],
     'a step of an unknown kind': [{ wiat: 1 } as unknown as Step]
   }
-  const file = (steps: Step[]): string =>
-    JSON.stringify({ values, conversations: [{ name: 'the one', steps }] })
-
   test('ioredis', async () => {
     await converse(client(), freshPrefix(), right)
     for (const [what, steps] of Object.entries(wrong)) {
@@ -110,57 +107,46 @@ describe('a conversation that goes otherwise than written fails:', () => {
     }
   })
 
-  test.each(runners)(
-    '%s',
-    async (language, program) => {
-      const command = commandOf(language)
-      if (!command) return
-      const dir = mkdtempSync(join(tmpdir(), 'tokenstore-vectors-'))
-      const runOn = (steps: Step[], as: NodeJS.ProcessEnv = {}): Promise<Result> => {
-        writeFileSync(join(dir, 'vectors.json'), file(steps))
-        const env = {
-          ...where(redisUrl()),
-          PREFIX: freshPrefix(),
-          VECTORS: join(dir, 'vectors.json'),
-          ...as
-        }
-        return run(command, [`test/languages/${program}`], env)
+  test.each(runners)('%s', async (language, program) => {
+    const command = commandOf(language)
+    if (!command) return
+    const dir = mkdtempSync(join(tmpdir(), 'tokenstore-vectors-'))
+    const runOn = (all: Record<string, Step[]>, as: NodeJS.ProcessEnv = {}): Promise<Result> => {
+      const conversations = Object.entries(all).map(([name, steps]) => ({ name, steps }))
+      writeFileSync(join(dir, 'vectors.json'), JSON.stringify({ values, conversations }))
+      const env = {
+        ...where(redisUrl()),
+        PREFIX: freshPrefix(),
+        VECTORS: join(dir, 'vectors.json'),
+        ...as
       }
-      try {
-        const calls = right.length - 1
-        expect(await runOn(right)).toEqual({
-          code: 0,
-          stdout: `${language}: 1 conversations, ${calls} calls\n`,
-          stderr: ''
-        })
-        for (const [what, steps] of Object.entries(wrong)) {
-          const { code, stdout, stderr } = await runOn(steps)
-          expect({ what, code, stdout }).toEqual({
-            what,
-            code: expect.any(Number),
-            stdout: ''
-          })
-          expect([what, code]).not.toEqual([what, 0])
-          expect([what, stderr]).toEqual([
-            what,
-            expect.stringMatching(/^the one: |a step of an unknown kind/)
-          ])
-        }
-        const user = freshPrefix()
-        await client().call('ACL', ['SETUSER', user, 'on', '>p', '~*', '+@all', '-scan'])
-        const blind = await runOn([{ names: [] }], {
-          REDIS_USER: user,
-          REDISCLI_AUTH: 'p'
-        })
-        expect({ ...blind, failed: blind.code !== 0 }).toMatchObject({
-          failed: true,
-          stdout: '',
-          stderr: expect.stringMatching(/NOPERM|no permissions/)
-        })
-      } finally {
-        rmSync(dir, { recursive: true, force: true })
-      }
-    },
-    180_000
-  )
+      return run(command, [`test/languages/${program}`], env)
+    }
+    try {
+      const calls = right.length - 1
+      expect(await runOn({ right })).toEqual({
+        code: 0,
+        stdout: `${language}: 1 conversations, ${calls} calls\n`,
+        stderr: ''
+      })
+      const { code, stdout, stderr } = await runOn({ ...wrong, right })
+      expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
+      // What follows are the reply, and the names when those are wrong.
+      const failed = [...stderr.matchAll(/^([\w ]+): /gm)].map(([, what]) => what!)
+      expect(failed.filter((what) => what in wrong || what === 'right')).toEqual(Object.keys(wrong))
+      const user = freshPrefix()
+      await client().call('ACL', ['SETUSER', user, 'on', '>p', '~*', '+@all', '-scan'])
+      const blind = await runOn(
+        { blind: [{ names: [] }] },
+        { REDIS_USER: user, REDISCLI_AUTH: 'p' }
+      )
+      expect({ ...blind, failed: blind.code !== 0 }).toMatchObject({
+        failed: true,
+        stdout: '',
+        stderr: expect.stringMatching(/NOPERM|no permissions/)
+      })
+    } finally {
+      rmSync(dir, { recursive: true, force: true })
+    }
+  })
 })

@@ -15,9 +15,8 @@ const calls = conversations.flatMap(({ steps }) =>
 const written = new Map<string, Set<string>>()
 const familiesOf = ({ writes }: Header): string[] => {
   const families = writes
-    .map(([thing]) => thing)
-    .filter((thing) => thing !== 'nothing' && !/:$/.test(thing)) // about what follows
-    .map((thing) => /^<root>:(\w+):/.exec(thing)?.[1] ?? `? ${thing}`)
+    .filter(([, said]) => said) // else about the lines around it, or `nothing`
+    .map(([thing]) => /^<root>:(\w+):/.exec(thing)?.[1] ?? `? ${thing}`)
   return [...new Set(families)].sort()
 }
 

@@ -48,6 +48,26 @@ describe.each(OPTIONS)('with %s', (_, options) => {
     }
   )
 
+  test.each<[script: string, args: Arg[]]>([
+    ['change', [id(1), 'TTL', 'NEVER', 'IDLE', 'NEVER']],
+    ['change', [id(1), 'TTL', 9 * HOUR, 'OWNER', 'p']],
+    ['change', [id(1), 'ATTRS', '{}', 'OWNER', 'o', 'LIMIT', 1, 'EVICT']],
+    ['refresh', [key(1), key(2), 'GRACE', HOUR, 'DETECT', 2 * HOUR]],
+    ['refresh', [key(11), key(2)]]
+  ])('%s %j: of a token that is not whole nothing lives on', async (script, args) => {
+    for (const deleted of DELETED) {
+      const root = await back(options, deleted)
+      if (deleted.length > 0) {
+        await root.unchanged(async () => expect(await root.run(script, ...args)).toBeNull())
+        continue
+      }
+      expect(await root.run(script, ...args)).not.toBeNull()
+      expect(await root.faults()).toEqual([])
+      expect(await root.run('del', id(1))).toBe(1)
+      expect(await opens(root, 'TOUCH', key(1))).toBe(false)
+    }
+  })
+
   test.each<[string, Arg[]]>([
     ['TTL', ['TTL', HOUR]],
     ['no lifetime', []],
@@ -57,7 +77,11 @@ describe.each(OPTIONS)('with %s', (_, options) => {
     // To its owner's set it has expired.
     await redis.zadd(root.at('tokens', 'o'), 1, id(1))
     await root.run('add', key(2), id(2), 'o', '{}', ...more)
-    for (const one of [key(1), key(11)]) expect(await opens(root, 'TOUCH', one)).toBe(false)
+    for (const one of [key(1), key(11)]) {
+      expect(await opens(root, 'TOUCH', one)).toBe(false)
+      expect(await root.run('refresh', one, key(3))).toBeNull()
+    }
+    expect(await root.run('change', id(1), 'TTL', 'NEVER', 'IDLE', 'NEVER')).toBeNull()
     expect(await root.run('del', id(1))).toBe(1)
     expect((await root.faults()).filter((fault) => !fault.includes(':key:'))).toEqual([])
   })
@@ -70,6 +94,19 @@ test('a token that never expires is opened although nothing leads to it: no cloc
   expect(await opens(root, 'TOUCH', key(1))).toBe(true)
   expect(await root.run('delkey', key(1))).toBe(1)
   expect(await root.state()).toEqual({})
+})
+
+test.each<[string, (root: Root) => Promise<unknown>]>([
+  ['whose owner does not list it', (root) => redis.del(root.at('tokens', 'o'))],
+  ['without its id', (root) => redis.del(root.at('id', id(1)))]
+])('a token that never expires, %s, is neither changed nor refreshed', async (_, lose) => {
+  const root = new Root(redis)
+  await root.issue(1)
+  await lose(root)
+  await root.unchanged(async () => {
+    expect(await root.run('change', id(1), 'TTL', HOUR)).toBeNull()
+    expect(await root.run('refresh', key(1), key(2))).toBeNull()
+  })
 })
 
 test('several keys at once, each by itself', async () => {

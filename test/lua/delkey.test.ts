@@ -115,6 +115,19 @@ describe('a rotated token', () => {
     })
   })
 
+  test('does not end by a key whose grace is over, though its name is there', async () => {
+    const root = new Root(redis)
+    await root.issue(1, 'o', '{}', 'IDLE', HOUR)
+    await root.run('refresh', key(1), key(2), 'GRACE', 1000, 'DETECT', HOUR)
+    await root.run('refresh', key(2), key(3), 'DETECT', HOUR)
+    await root.later(1001)
+    await root.unchanged(async () => {
+      for (const n of [1, 2]) expect(await root.run('delkey', key(n))).toBe(0)
+    })
+    expect(await root.run('delkey', key(3))).toBe(1)
+    expect(Object.keys(await root.state())).toEqual([1, 2].map((n) => `${root.name}:key:${key(n)}`))
+  })
+
   test.each<[string, number, (root: Root) => Promise<unknown>]>([
     ['after its grace', 1000, (root) => root.later(1001)],
     ['after Redis evicted it', HOUR, (root) => redis.del(root.at('key', key(1)))]

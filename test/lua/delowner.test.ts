@@ -231,6 +231,151 @@ test('hashes stay', async () => {
   await root.unchanged(() => root.run('delowner', 'o'))
 })
 
+describe('HASHES', () => {
+  /** The owners, o and p with a hash each, o with a second by a name, and one of nobody. */
+  const made = async (): Promise<Root> => {
+    const root = await owners()
+    await root.run('makehash', 'first', '1', HOUR, 'OWNER', 'o')
+    await root.run('makehash', 'second', '2', 2 * HOUR, 'REPLACES', 'n', 'OWNER', 'o')
+    await root.run('makehash', 'other', '3', HOUR, 'OWNER', 'p')
+    await root.run('makehash', 'nobody', '4', HOUR)
+    return root
+  }
+  const names = (...rests: string[]): string[] => rests.map((rest) => `hash:${rest}`)
+  /** Of the state, what is left without these names. */
+  const without = (root: Root, state: State, ...rests: string[]): State =>
+    Object.fromEntries(
+      Object.entries(state).filter(([name]) => !rests.includes(name.slice(root.name.length + 1)))
+    )
+  const OF_O = [...names('first', 'second'), 'hashes:o']
+
+  test('deletes the hashes of the owner as well, and their set; others stay', async () => {
+    const root = await made()
+    const before = await root.state()
+    expect(await root.run('delowner', 'o', 'HASHES')).toBe(3)
+    const left = [1, 2, 3].flatMap((n) => [`id:${id(n)}`, `key:${key(n === 3 ? 13 : n)}`])
+    expect(await root.state()).toEqual(without(root, before, ...OF_O, ...left, 'tokens:o'))
+    expect(await root.faults()).toEqual([])
+    await root.unchanged(async () => expect(await root.run('delowner', 'o', 'HASHES')).toBe(0))
+  })
+
+  test('counts tokens only', async () => {
+    const root = new Root(redis)
+    for (let n = 0; n < 3; n++) await root.run('makehash', `h${n}`, '1', HOUR, 'OWNER', 'o')
+    expect(await root.run('delowner', 'o', 'HASHES')).toBe(0)
+    expect(await root.state()).toEqual({})
+  })
+
+  test.each<[string, Arg[], number, number[]]>([
+    ['COUNT', ['COUNT', 1], 1, [1, 2]],
+    ['COUNT before it', ['COUNT', 2], 2, [1]],
+    ['EXCEPT', ['EXCEPT', id(2)], 2, [2]],
+    ['both', ['EXCEPT', id(2), 'COUNT', 1], 1, [1, 2]],
+    ['both, the other way round', ['COUNT', 1000, 'EXCEPT', id(1)], 2, [1]],
+    ['an EXCEPT that is its word', ['EXCEPT', 'HASHES'], 3, []]
+  ])('with %s: of the hashes all go, wherever it stands', async (_, options, revoked, kept) => {
+    for (const at of [0, 2, 4].filter((at) => at <= options.length)) {
+      const root = await made()
+      const before = await root.state()
+      const args = [...options.slice(0, at), 'HASHES', ...options.slice(at)]
+      expect(await root.run('delowner', 'o', ...args)).toBe(revoked)
+      const state = await root.state()
+      const family = (one: string): string[] =>
+        Object.keys(state).filter((name) => name.startsWith(`${root.name}:${one}:`))
+      expect(family('hash')).toEqual([`${root.name}:hash:nobody`, `${root.name}:hash:other`])
+      expect(family('hashes')).toEqual([`${root.name}:hashes:p`])
+      expect(family('id')).toEqual([...kept, 4].map((n) => `${root.name}:id:${id(n)}`))
+      for (const name of Object.keys(state))
+        if (!name.endsWith('tokens:o')) expect(state[name]).toEqual(before[name])
+      expect(await root.faults()).toEqual([])
+    }
+  })
+
+  test('without it hashes stay, of an owner too', async () => {
+    const root = await made()
+    const before = await root.state()
+    for (const options of [['COUNT', 1], ['EXCEPT', id(2)], []] as Arg[][])
+      await root.run('delowner', 'o', ...options)
+    expect(await root.state()).toMatchObject(
+      Object.fromEntries([...OF_O, 'hashes:p'].map((rest) => [`${root.name}:${rest}`, {}]))
+    )
+    expect((await root.state())[`${root.name}:hashes:o`]).toEqual(before[`${root.name}:hashes:o`])
+  })
+
+  test('a hash goes whenever it ends: a slot that moves takes what is left of a TTL along', async () => {
+    for (const ms of [HOUR / 2, 5 * HOUR]) {
+      const root = await made()
+      await redis.pexpire(root.at('hash', 'first'), ms)
+      await root.run('delowner', 'o', 'HASHES')
+      expect(await root.run('gethash', 'first')).toBeNull()
+    }
+  })
+
+  test('what was taken, has expired or Redis evicted is nothing to it', async () => {
+    const root = await made()
+    await root.run('makehash', 'third', '1', 3 * HOUR, 'OWNER', 'o')
+    await root.run('makehash', 'fourth', '1', 3 * HOUR, 'OWNER', 'o')
+    await root.run('takehash', 'second')
+    await redis.del(root.at('hash', 'third'))
+    await root.later(HOUR + 1)
+    expect(await root.run('delowner', 'o', 'HASHES')).toBe(2)
+    expect(Object.keys(await root.state())).toEqual([`${root.name}:latest:n`])
+  })
+
+  test('another type in place of a hash goes like any', async () => {
+    for (const [, put] of strayTypes('string')) {
+      const root = await made()
+      await redis.del(root.at('hash', 'first'))
+      await put(redis, root.at('hash', 'first'))
+      expect(await root.run('delowner', 'o', 'HASHES')).toBe(3)
+      expect(await redis.exists(root.at('hash', 'first'), root.at('hash', 'second'))).toBe(0)
+    }
+  })
+
+  test.each(strayTypes('zset'))(
+    'WRONGTYPE: a %s where the set of hashes belongs',
+    async (_, put) => {
+      const root = await owners()
+      await put(redis, root.at('hashes', 'o'))
+      await root.refuses('WRONGTYPE', 'delowner', 'o', 'HASHES')
+      await root.refuses('WRONGTYPE', 'delowner', 'o', 'COUNT', 1, 'HASHES')
+      expect(await root.run('delowner', 'o')).toBe(3)
+    }
+  )
+
+  test('WRONGTYPE: another type where the set of tokens belongs: hashes stay', async () => {
+    for (const [, put] of strayTypes('zset')) {
+      const root = await made()
+      await redis.del(root.at('tokens', 'o'))
+      await put(redis, root.at('tokens', 'o'))
+      await root.refuses('WRONGTYPE', 'delowner', 'o', 'HASHES')
+    }
+  })
+
+  test('owners of any bytes: each deletes its own', async () => {
+    const root = new Root(redis)
+    for (const [i, [, owner]] of OWNERS.entries())
+      await root.run('makehash', `h${i}`, '1', HOUR, 'OWNER', owner)
+    for (const [i, [, owner]] of OWNERS.entries()) {
+      expect(await root.run('delowner', owner, 'HASHES')).toBe(0)
+      expect(Object.keys(await root.state())).toHaveLength(2 * (OWNERS.length - i - 1))
+    }
+  })
+
+  test('9,000 of them at once', async () => {
+    const root = new Root(redis)
+    const end = (await root.now()) + HOUR
+    const pipe = redis.pipeline()
+    for (let n = 0; n < 9000; n++) {
+      pipe.set(root.at('hash', `h${n}`), '1', 'PXAT', end)
+      pipe.zadd(root.at('hashes', 'o'), end, `h${n}`)
+    }
+    await pipe.exec()
+    expect(await root.run('delowner', 'o', 'HASHES')).toBe(0)
+    expect(await root.state()).toEqual({})
+  })
+})
+
 test.each([['all'], ['all but one', 'EXCEPT', id(4500)]])(
   '9,000 tokens at once: %s',
   async (_, ...except) => {
@@ -370,12 +515,23 @@ describe('TSBADARG', () => {
     await root.refusesOtherCounts('delowner', ['o'], ['COUNT', 5, 'EXCEPT'])
     await root.refusesOtherCounts('delowner', ['o'], ['COUNT', 5, 'COUNT', 5])
     await root.refusesOtherCounts('delowner', ['o'], ['COUNT', 5, 'EXCEPT', id(1), 'surplus'])
+    for (const surplus of [
+      ['HASHES', 'surplus'],
+      ['HASHES', ''],
+      ['HASHES', 'HASHES'],
+      ['HASHES', 'EXCEPT', id(1), 'HASHES'],
+      ['HASHES', 'COUNT'],
+      ['COUNT', 'HASHES'],
+      ['HASHES', 5]
+    ]) {
+      await root.refusesOtherCounts('delowner', ['o'], surplus)
+    }
     await root.refuses('TSBADARG', 'delowner', '')
     await root.refuses('TSBADARG', 'delowner', '', 'EXCEPT', id(1))
     await root.refuses('TSBADARG', 'delowner', 'o', 'EXCEPT', '')
   })
 
-  test.each(['except', 'count', '', 'BUT', id(1)])('an unknown option %j', async (word) =>
+  test.each(['except', 'count', 'hashes', '', 'BUT', id(1)])('an unknown option %j', async (word) =>
     (await owners()).refuses('TSBADARG', 'delowner', 'o', word, 5)
   )
 

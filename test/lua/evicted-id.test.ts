@@ -65,6 +65,11 @@ const CALLS: [script: string, args: Arg[]][] = [
   ['set', [id(1), '{"a":1}']],
   ['rotate', [id(1), key(50)]],
   ['rotate', [id(1), key(50), 'GRACE', HOUR]],
+  ['change', [id(1), 'ATTRS', '{"a":1}', 'TTL', HOUR]],
+  ['change', [id(1), 'OWNER', 'q']],
+  ['change', [id(2), 'OWNER', 'o', 'LIMIT', 1, 'EVICT']],
+  ['refresh', [key(1), key(50)]],
+  ['refresh', [key(11), key(50), 'GRACE', HOUR, 'DETECT', 2 * HOUR]],
   ['add', [key(3), id(3), 'o', '{}', 'LIMIT', 1, 'EVICT']],
   ['del', [id(1)]],
   ['delkey', [key(1)]],
@@ -131,6 +136,12 @@ test.each<[script: string, args: Arg[], reply: unknown]>([
     [key(3), id(3), 'o', '{}', 'LIMIT', 2, 'EVICT'],
     [key(3), `{"id":"${id(3)}","owner_id":"o","attrs":{}}`, 0, id(1)]
   ],
+  ['change', [id(1), 'TTL', HOUR], null],
+  [
+    'change',
+    [id(2), 'OWNER', 'o', 'LIMIT', 1, 'EVICT'],
+    [key(2), `{"id":"${id(2)}","owner_id":"o","attrs":{}}`, 0, id(1)]
+  ],
   ['count', ['o'], 2],
   ['del', [id(1)], 0],
   ['delkey', [key(1)], 0],
@@ -138,6 +149,8 @@ test.each<[script: string, args: Arg[], reply: unknown]>([
   ['get', [id(1)], null],
   ['getkey', ['TOUCH', key(1)], [null, 0]],
   ['list', ['o'], ['', key(2), `{"id":"${id(2)}","owner_id":"o","attrs":{}}`, 0]],
+  ['refresh', [key(1), key(3)], null],
+  ['refresh', [key(11), key(3)], null],
   ['rotate', [id(1), key(3)], null],
   ['set', [id(1), '{"a":1}'], null]
 ])('%s beside a neighbour called <root>:key:', async (script, args, reply) => {

@@ -37,6 +37,10 @@ describe.each(SCORES)('a score of %s in the set of an owner', (score) => {
     ['list', ['o', 'COUNT', 1], [1, 2]],
     ['count', ['o'], [1, 2]],
     ['rotate', [id(1), key(3)], [2]],
+    ['refresh', [key(1), key(3)], [2]],
+    ['change', [id(1), 'ATTRS', '{"a":1}'], [1, 2]],
+    ['change', [id(1), 'OWNER', 'p', 'TTL', 'NEVER'], [2]],
+    ['change', [id(1), 'OWNER', 'o', 'LIMIT', 1, 'EVICT'], [1]],
     ['del', [id(1)], [2]],
     ['delkey', [key(1)], [2]],
     ['delowner', ['o'], []],
@@ -57,6 +61,37 @@ describe.each(SCORES)('a score of %s in the set of an owner', (score) => {
       const root = await filled(id(1))
       expect(await root.run(script, ...args)).toBeGreaterThan(0)
       expect(await root.run('getkey', 'TOUCH', key(1))).toEqual([null, 0])
+    }
+  })
+
+  test('that of a live token: change and refresh answer it, or nil', async () => {
+    for (const [script, ...args] of [
+      ['change', id(1), 'ATTRS', '{"a":1}'],
+      ['change', id(1), 'OWNER', 'p', 'LIMIT', 5, 'EVICT'],
+      ['change', id(1), 'OWNER', 'p', 'TTL', HOUR],
+      ['refresh', key(1), key(3), 'DETECT', HOUR]
+    ] as const) {
+      const root = await filled(id(1))
+      const before = await root.state()
+      const reply = await root.run(script, ...args)
+      // None is left by half, and each is still to be revoked.
+      if (reply === null) expect(await root.state()).toEqual(before)
+      expect(await root.run('del', id(1))).toBe(1)
+      expect(await root.run('getkey', 'TOUCH', key(1), key(3))).toEqual([null, 0, null, 0])
+      for (const owner of ['o', 'p'])
+        expect(await redis.zscore(root.at('tokens', owner), id(1))).toBeNull()
+    }
+  })
+
+  test('of the set that a change joins: it does its work', async () => {
+    for (const limit of [[], ['LIMIT', 1, 'EVICT'], ['LIMIT', 9, 'REJECT']] as Arg[][]) {
+      const root = await filled()
+      await root.issue(5, 'p', '{}', 'TTL', HOUR)
+      expect(await root.run('change', id(5), 'OWNER', 'o', ...limit)).toBeTruthy()
+      expect(await root.run('count', 'p')).toBe(0)
+      const [, , end] = (await root.run('get', id(5))) as number[]
+      const last = await redis.pexpiretime(root.at('tokens', 'o'))
+      expect(last === -1 || last >= end!).toBe(true)
     }
   })
 
@@ -82,6 +117,8 @@ describe('a name that leads back to itself', () => {
     ['get', [id(1)]],
     ['set', [id(1), '{}']],
     ['rotate', [id(1), key(2)]],
+    ['change', [id(1), 'TTL', 'NEVER']],
+    ['refresh', [key(1), key(2)]],
     ['del', [id(1)]],
     ['delkey', [key(1)]]
   ])('%s: TSRECORD', async (script, args) => {
@@ -103,9 +140,22 @@ test('fields of a later version are no concern of this one', async () => {
     await redis.zadd(root.at('tokens', 'o'), 9999999999999, id(n))
     expect(await root.run('getkey', 'PEEK', key(n))).toMatchObject([record, {}])
     expect(await root.run('rotate', id(n), key(n + 10))).toMatchObject([key(n + 10), record, {}])
+    expect(await root.run('refresh', key(n + 10), key(n + 20))).toMatchObject([{}, record, {}])
     expect(await root.run('set', id(n), '{}')).not.toBeNull()
+    const [, changed] = (await root.run('change', id(n), 'ATTRS', '{"a":1}')) as string[]
+    expect(changed).toBe(record)
     expect(await root.run('del', id(n))).toBe(1)
   }
+})
+
+test('a record whose id has another form: change keeps what it does not change', async () => {
+  const root = new Root(redis)
+  const owner = 'o'.repeat(60)
+  const record = `{"id":"5","owner_id":"${owner}","later":1,"attrs":{"a":1}}`
+  await redis.set(root.at('id', '5'), key(1))
+  await redis.set(root.at('key', key(1)), record)
+  await redis.zadd(root.at('tokens', owner), '+inf', '5')
+  expect(await root.run('change', '5', 'ATTRS', '{"a":1}')).toEqual([key(1), record, 0])
 })
 
 // Everything at once: names of all families with what may lie there, and calls on them.
@@ -121,7 +171,7 @@ test('2,000 random calls: an error has a code, and comes with nothing written', 
     '',
     ',"ends_at":9999999999999',
     ',"idle":60000,"every":1',
-    ',"idle":5,"every":5'
+    ',"idle":60000,"every":60000'
   ]
   const record = (): string =>
     `{"id":"${one(ids)}","owner_id":"o"${one(lifetimes)}${one(['', one(lifetimes)])},"attrs":{}}`
@@ -130,15 +180,23 @@ test('2,000 random calls: an error has a code, and comes with nothing written', 
     id: ids,
     tokens: owners,
     hash: ['h1', 'h2'],
-    latest: ['n']
+    latest: ['n'],
+    hashes: owners,
+    code: ['n']
   }
   const values: Record<string, () => string> = {
-    key: () => one([record(), record(), one(texts), `${one(ids)} ${one(['1', '9999999999999'])}`]),
+    key: () =>
+      one([record(), record(), one(texts), `${one(ids)} ${one(['0', '1', '9999999999999'])}`]),
     id: () => one([...keys, '', 'x']),
     hash: () => one(['1', 'x']),
     latest: () => one(['h1', 'h2'])
   }
   const put = async (root: Root): Promise<void> => {
+    // A token now and then, or what goes on from one would never be met.
+    if (below(4) === 0) {
+      await root.run('add', one(keys), one(ids), 'o', '{}', 'IDLE', HOUR).catch(() => 0)
+      return
+    }
     const family = one(Object.keys(rests))
     const name = root.at(family, one(rests[family]!))
     const value = values[family]
@@ -147,8 +205,12 @@ test('2,000 random calls: an error has a code, and comes with nothing written', 
       await one(STRAY_TYPES)[1](redis, name)
     } else if (value) {
       await redis.set(name, value())
+    } else if (family === 'code') {
+      const [field, number] = [one(['digest', 'value', 'left', 'made']), one([...SCORES, '0', 'x'])]
+      await redis.hset(name, field, number).catch(() => 0)
     } else {
-      await redis.zadd(name, one([...SCORES, '+inf']), one([...ids, 'x', ''])).catch(() => 0)
+      const member = one([...(family === 'hashes' ? ['h1', 'h2'] : ids), 'x', ''])
+      await redis.zadd(name, one([...SCORES, '+inf']), member).catch(() => 0)
     }
     if (below(2)) await redis.pexpire(name, HOUR)
   }
@@ -160,18 +222,42 @@ test('2,000 random calls: an error has a code, and comes with nothing written', 
       one(owners),
       '{}',
       ...options(['TTL', HOUR], ['IDLE', HOUR]),
-      ...options(['LIMIT', 1, 'EVICT'])
+      ...options(['LIMIT', 1, one(['EVICT', 'REJECT'])])
     ],
     getkey: () => [one(['TOUCH', 'PEEK']), one(keys), one(keys)],
     get: () => [one(ids)],
     set: () => [one(ids), '{"a":1}'],
     del: () => [one(ids)],
     delkey: () => [one(keys)],
-    delowner: () => [one(owners), ...options(['COUNT', 1], ['EXCEPT', one(ids)])],
+    delowner: () => [
+      one(owners),
+      ...options(['COUNT', 1], ['EXCEPT', one(ids)]),
+      ...options(['HASHES'])
+    ],
+    change: () => [
+      one(ids),
+      ...options(['IF', one(['{}', '{"a":1}'])]),
+      ...['ATTRS', '{}'],
+      ...options(['OWNER', one(owners), ...options(['LIMIT', 1, one(['EVICT', 'REJECT'])])]),
+      ...options(['TTL', one([HOUR, 'NEVER'])]),
+      ...options(['IDLE', one([HOUR, 'NEVER'])])
+    ],
+    refresh: () => [
+      one(keys),
+      one(keys),
+      ...options(['GRACE', HOUR / 2]),
+      ...options(['DETECT', HOUR])
+    ],
+    makecode: () => ['n', one(['0', 'x']), '1', HOUR, 5, ...options(['EVERY', 5])],
+    trycode: () => ['n', one(['0', 'x'])],
     list: () => [one(owners), ...options(['COUNT', 1, 'AFTER', `5:${one(ids)}`])],
     count: () => [one(owners)],
     rotate: () => [one(ids), one(keys), ...options(['GRACE', HOUR], ['IF', one(keys)])],
-    makehash: () => [one(['h1', 'h2']), '1', HOUR, ...options(['REPLACES', 'n'])],
+    makehash: () => [
+      ...[one(['h1', 'h2']), '1', HOUR],
+      ...options(['REPLACES', 'n']),
+      ...options(['OWNER', one(owners)])
+    ],
     gethash: () => [one(['h1', 'h2'])],
     takehash: () => [one(['h1', 'h2'])],
     delhash: () => [one(['h1', 'h2'])]
@@ -191,5 +277,11 @@ test('2,000 random calls: an error has a code, and comes with nothing written', 
     codes.add(error.split(' ')[0]!)
     expect([script, args, error, await root.state()]).toEqual([script, args, error, before])
   }
-  expect([...codes].sort()).toEqual(['TSCONFLICT', 'TSKEYTAKEN', 'TSRECORD', 'WRONGTYPE'])
+  expect([...codes].sort()).toEqual([
+    'TSCONFLICT',
+    'TSKEYTAKEN',
+    'TSLIMIT',
+    'TSRECORD',
+    'WRONGTYPE'
+  ])
 })

@@ -353,6 +353,35 @@ describe('a key within its grace', () => {
     expect(Object.keys(await root.state())).toHaveLength(3)
   })
 
+  test.each<[string, Arg[]]>([
+    ['that never ends', []],
+    ['with IDLE', ['IDLE', HOUR, 'EVERY', 1]]
+  ])('opens nothing once it is over, though its name is there: a token %s', async (_, options) => {
+    const root = new Root(redis)
+    await root.issue(1, 'o', '{}', ...options)
+    await root.run('refresh', key(1), key(2), 'GRACE', HOUR / 2, 'DETECT', 9 * HOUR)
+    await root.run('refresh', key(2), key(3), 'DETECT', 9 * HOUR)
+    await root.run('refresh', key(3), key(4), 'GRACE', 9 * HOUR)
+    const opened: unknown[] = [expect.any(String), expect.any(Number)]
+    const shut: unknown[] = [null, 0]
+    for (const use of ['PEEK', 'TOUCH']) {
+      expect(await root.run('getkey', use, ...[1, 2, 3, 4].map(key))).toEqual(
+        [opened, shut, opened, opened].flat()
+      )
+    }
+    await root.later(HOUR / 2 + 1)
+    for (const keys of [[1, 2, 3, 4], [4, 3, 2, 1], [1], [1, 1, 2, 2]]) {
+      for (const use of ['PEEK', 'TOUCH']) {
+        expect(await root.run('getkey', use, ...keys.map(key))).toEqual(
+          keys.flatMap((n) => (n > 2 ? opened : shut))
+        )
+      }
+    }
+    await root.later(HOUR / 4)
+    await root.unchanged(() => touch(root, key(1), key(2)))
+    expect(await root.faults()).toEqual([])
+  })
+
   test('opens nothing when its token is gone', async () => {
     const root = new Root(redis)
     for (const n of [1, 2, 3]) {

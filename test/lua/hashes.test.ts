@@ -48,6 +48,18 @@ describe.each(SCRIPTS)('$script', ({ script, found, missing, ends }) => {
 
   test.each(HASHES)('a hash of %s', async (_, hash) => meets(new Root(redis), hash, '[1]'))
 
+  test('one of an owner: its entry stays until its time is over', async () => {
+    const root = new Root(redis)
+    await root.run('makehash', 'abc', '1', HOUR, 'REPLACES', 'n', 'OWNER', 'o')
+    const made = await root.state()
+    expect(await root.run(script, 'abc')).toBe(found('1'))
+    const left = Object.entries(made).filter(([name]) => !ends || !name.endsWith(':hash:abc'))
+    expect(await root.state()).toEqual(Object.fromEntries(left))
+    expect(await root.faults()).toEqual([])
+    await root.later(HOUR + 1)
+    expect(await root.state()).toEqual({})
+  })
+
   test('what another program put there, whatever text, though it has no TTL', async () => {
     const root = new Root(redis)
     for (const text of ['no JSON', ' ', '\0\xff']) {
@@ -92,7 +104,8 @@ describe.each(SCRIPTS)('$script', ({ script, found, missing, ends }) => {
       const root = new Root(redis)
       await root.run('add', 'the-key', id(1), 'o', '{}')
       await root.run('makehash', 'abc', '1', HOUR, 'REPLACES', 'n')
-      await nothing(root, 'the-key', id(1), 'o', 'n')
+      await root.run('makecode', 'c', 'd', '1', HOUR, 5)
+      await nothing(root, 'the-key', id(1), 'o', 'n', 'c', 'd')
     })
   })
 

@@ -30,6 +30,10 @@ async function filled(): Promise<Root> {
   await root.later(HOUR / 2)
   await root.run('makehash', 'abc', '1', HOUR)
   await root.run('makehash', 'def', '2', HOUR, 'REPLACES', 'n')
+  await root.run('makehash', 'own', '3', HOUR, 'OWNER', 'o')
+  await root.issue(5, 'q')
+  await root.run('refresh', key(5), key(15), 'DETECT', HOUR)
+  await root.run('makecode', 'c', 'digest', '1', HOUR, 5)
   return root
 }
 
@@ -51,18 +55,34 @@ const GROWING: [string, string, Arg[]][] = [
   ['rotate', 'rotate', [id(1), key(9)]],
   ['rotate with GRACE', 'rotate', [id(2), key(9), 'GRACE', HOUR]],
   ['makehash', 'makehash', ['ghi', '1', HOUR]],
-  ['makehash REPLACES', 'makehash', ['ghi', '1', HOUR, 'REPLACES', 'n']]
+  ['makehash REPLACES', 'makehash', ['ghi', '1', HOUR, 'REPLACES', 'n']],
+  ['makehash OWNER', 'makehash', ['ghi', '1', HOUR, 'OWNER', 'o', 'REPLACES', 'n']],
+  ['change ATTRS', 'change', [id(1), 'ATTRS', '{}']],
+  ['change TTL', 'change', [id(1), 'TTL', HOUR]],
+  ['change OWNER', 'change', [id(1), 'OWNER', 'p']],
+  ['change that would evict', 'change', [id(5), 'OWNER', 'o', 'LIMIT', 1, 'EVICT']],
+  ['refresh', 'refresh', [key(1), key(9)]],
+  ['refresh of a token with IDLE', 'refresh', [key(3), key(9), 'GRACE', 5, 'DETECT', HOUR]],
+  ['refresh within its grace', 'refresh', [key(2), key(9), 'DETECT', HOUR]],
+  ['makecode', 'makecode', ['d', 'digest', '1', HOUR, 5]],
+  ['makecode in place of another', 'makecode', ['c', 'digest', '1', HOUR, 5]],
+  // Else a wrong code would cost nothing while a right one told itself.
+  ['trycode, right', 'trycode', ['c', 'digest']],
+  ['trycode, wrong', 'trycode', ['c', 'wrong']]
 ]
 
-const SHRINKING: [what: string, script: string, args: Arg[], reply: unknown, keys: string[]][] = [
-  ['del', 'del', [id(2)], 1, [key(1), key(2), key(3)]],
-  ['delkey', 'delkey', [key(1)], 1, [key(12), key(2), key(3)]],
-  ['delkey by an old key', 'delkey', [key(2)], 1, [key(1), key(3)]],
-  ['delowner', 'delowner', ['o'], 3, [key(2)]],
-  ['delowner EXCEPT', 'delowner', ['o', 'EXCEPT', id(2)], 2, [key(12), key(2)]],
-  ['delowner COUNT', 'delowner', ['o', 'COUNT', 2], 2, [key(12), key(2)]],
-  ['delhash', 'delhash', ['abc'], 1, [key(1), key(12), key(2), key(3)]],
-  ['takehash', 'takehash', ['def'], '2', [key(1), key(12), key(2), key(3)]]
+/** With the keys that are gone then. */
+const SHRINKING: [what: string, script: string, args: Arg[], reply: unknown, gone: number[]][] = [
+  ['del', 'del', [id(2)], 1, [12]],
+  ['delkey', 'delkey', [key(1)], 1, [1]],
+  ['delkey by an old key', 'delkey', [key(2)], 1, [2, 12]],
+  ['delowner', 'delowner', ['o'], 3, [1, 12, 3]],
+  ['delowner EXCEPT', 'delowner', ['o', 'EXCEPT', id(2)], 2, [1, 3]],
+  ['delowner COUNT', 'delowner', ['o', 'COUNT', 2], 2, [1, 3]],
+  ['delowner HASHES', 'delowner', ['o', 'HASHES'], 3, [1, 12, 3]],
+  ['refresh of a key used up', 'refresh', [key(5), key(9)], [id(5), 'q'], [5, 15]],
+  ['delhash', 'delhash', ['abc'], 1, []],
+  ['takehash', 'takehash', ['def'], '2', []]
 ]
 
 describe('at maxmemory', () => {
@@ -79,14 +99,16 @@ describe('at maxmemory', () => {
     expect(await root.faults()).toEqual([])
   })
 
-  test.each(SHRINKING)('%s works', async (_, script, args, reply, keys) => {
+  test.each(SHRINKING)('%s works', async (_, script, args, reply, gone) => {
     const root = await filled()
+    const keys = async (): Promise<string[]> =>
+      Object.keys(await root.state()).filter((name) => name.includes(':key:'))
+    const left = (await keys()).filter((name) =>
+      gone.every((n) => name !== `${root.name}:key:${key(n)}`)
+    )
     await full()
     expect(await root.run(script, ...args)).toEqual(reply)
-    const state = Object.keys(await root.state())
-    expect(state.filter((name) => name.includes(':key:'))).toEqual(
-      keys.map((k) => `${root.name}:key:${k}`)
-    )
+    expect(await keys()).toEqual(left)
     expect(await root.faults()).toEqual([])
   })
 
@@ -114,8 +136,11 @@ async function reads(root: Root): Promise<void> {
     expect(await root.run('list', 'o')).toHaveLength(1 + 3 * 3)
     expect(await root.run('count', 'o')).toBe(3)
     expect(await root.run('gethash', 'def')).toBe('2')
+    expect(await root.run('trycode', 'unknown', 'digest')).toBeNull()
+    expect(await root.run('refresh', key(9), key(10))).toBeNull()
     // A retry.
     expect(await root.run('add', key(1), id(1), 'o', '{}')).toEqual([key(1), peeked[0], 0])
+    expect(await root.run('refresh', key(5), key(15))).toMatchObject([key(15), {}, 0])
   })
 }
 

@@ -63,7 +63,7 @@ const expectDenied = async (redis: Redis, denied: string[][]): Promise<void> => 
 }
 
 test('the users may call what the scripts call, what sends scripts, and what ioredis needs', () => {
-  const sends = ['evalsha', 'eval', 'script|load', 'info']
+  const sends = ['evalsha', 'eval', 'script|load', 'info', 'ping']
   expect(commands(lines[0]!).sort()).toEqual(
     [...called(Object.keys(scripts) as (keyof typeof scripts)[]), ...sends, 'scan'].sort()
   )
@@ -119,23 +119,39 @@ describe('the application', () => {
     expect(await tokens.rotate(token.id, { grace: 60 })).toMatchObject({
       id: token.id
     })
+    expect(await tokens.change(token.id, { ttl: 60 })).toMatchObject({ id: token.id })
     expect(await tokens.list('ann')).toMatchObject([{ id: token.id }])
     expect(await tokens.list('ann', { limit: 1 })).toMatchObject({
       tokens: [{ id: token.id }],
       cursor: null
     })
     for await (const one of tokens.each('ann')) expect(one.id).toBe(token.id)
+    for await (const one of tokens.all()) expect(one.id).toBe(token.id)
+    for await (const owner of tokens.owners()) expect(owner).toBe('ann')
     expect(await tokens.count('ann')).toBe(1)
     expect(await tokens.delKey(token.key)).toBe(true)
     expect(await tokens.del(token.id)).toBe(false)
-    await tokens.add({ owner_id: 'ann' })
-    expect(await tokens.delOwner('ann')).toBe(1)
+    const copied = await tokens.add({ owner_id: 'ann', idle: 600 })
+    await aMoment()
+    await tokens.refresh(copied.key, { grace: null })
+    await expect(tokens.refresh(copied.key)).rejects.toMatchObject({ code: 'TSREUSE' })
     const hash = await tokens.makeHash(1, { replaces: 'x' })
     expect(await tokens.getHash(hash)).toBe(1)
     expect(await tokens.takeHash(hash)).toBe(1)
     expect(await tokens.delHash(hash)).toBe(false)
+    await tokens.makeHash(1, { owner_id: 'ann' })
+    await tokens.add({ owner_id: 'ann' })
+    expect(await tokens.delOwner('ann', { hashes: true })).toBe(1)
+    const code = await tokens.makeCode('ann', { tries: 2, value: 1 })
+    expect(await tokens.tryCode('ann', '')).toEqual({ ok: false, left: 1 })
+    expect(await tokens.tryCode('ann', code)).toEqual({ ok: true, value: 1 })
+    await tokens.makeCode('ann', { tries: 1 })
+    expect(await tokens.tryCode('ann', '')).toEqual({ ok: false, left: 0 })
+    await tokens.makeCode('ben')
+    await tokens.makeHash(1, { owner_id: 'ben' })
     await tokens.add({ owner_id: 'ben' })
-    expect(await tokens.reset()).toBe(1)
+    await tokens.ping()
+    expect(await tokens.reset()).toBe(4)
     expect(await keyspace(admin, 'token')).toEqual({})
     // Nothing was refused on the way, and quietly gone without, but the name
     // that ioredis gives itself.
@@ -173,12 +189,15 @@ describe('the application', () => {
     expect(Object.keys(await keyspace(client({ db: 1 }, server.url), 'token')).length).toBe(3)
   })
 
-  test('without +scan everything but reset', async () => {
+  test('without +scan everything but reset, all and owners', async () => {
     await admin.call('ACL', [...lines[0]!.replace(app[0], 'blind').split(' ').slice(1), '-scan'])
     const tokens = open(['blind', app[1]])
     const token = await tokens.add({ owner_id: 'ann' })
     expect(await tokens.list('ann')).toEqual([token])
-    await expect(tokens.reset()).rejects.toMatchObject({ code: 'NOPERM' })
+    const denied = { code: 'NOPERM' }
+    await expect(tokens.reset()).rejects.toMatchObject(denied)
+    await expect(tokens.all().next()).rejects.toMatchObject(denied)
+    await expect(tokens.owners().next()).rejects.toMatchObject(denied)
   })
 
   test('nothing else', async () => {
@@ -247,6 +266,7 @@ describe('the validator', () => {
     expect(await tokens.count('ann')).toBe(2)
     expect(await tokens.getHash(hash)).toBe('x')
     expect(await tokens.getKey('unknown')).toBeNull()
+    await tokens.ping()
     expect(await keyspace(admin, '')).toEqual(before)
   })
 
@@ -295,7 +315,8 @@ describe('the validator', () => {
     const owner = open(app)
     const tokens = open(validator)
     const token = await owner.add({ owner_id: 'ann' })
-    const hash = await owner.makeHash('x')
+    const hash = await owner.makeHash('x', { owner_id: 'ann' })
+    const code = await owner.makeCode('ann')
     const before = Object.entries(await keyspace(admin, '')).map(([name, { value }]) => [
       name,
       value
@@ -307,6 +328,11 @@ describe('the validator', () => {
       () => tokens.delKey(token.key),
       () => tokens.delOwner('ann'),
       () => tokens.rotate(token.id),
+      () => tokens.refresh(token.key),
+      () => tokens.change(token.id, { ttl: 60 }),
+      () => tokens.delOwner('ann', { hashes: true }),
+      () => tokens.makeCode('ann'),
+      () => tokens.tryCode('ann', code),
       () => tokens.makeHash('y'),
       () => tokens.takeHash(hash),
       () => tokens.delHash(hash),

@@ -91,12 +91,12 @@ print(json.dumps([*found, list_tokens("ann"),
     const seen = await python(
       `
 id, seen = ${JSON.stringify(token.id)}, []
-def change(attrs):
+def more(attrs):
     seen.append(attrs["n"])
     if len(seen) == 1:
         call("set", id, json.dumps({**attrs, "n": 5}))
     return {**attrs, "n": attrs["n"] + 1}
-print(json.dumps([update(id, change), seen, update(new_id(), change)]))`
+print(json.dumps([update(id, more), seen, update(new_id(), more)]))`
     )
     const updated = { ...token, attrs: { ...token.attrs, n: 6 } }
     expect(seen).toEqual([updated, [1, 5], null])
@@ -104,6 +104,62 @@ print(json.dumps([update(id, change), seen, update(new_id(), change)]))`
     await expect(python(`update(${JSON.stringify(token.id)}, lambda attrs: [])`)).rejects.toThrow(
       'TSBADARG'
     )
+  })
+
+  test('changes and refreshes tokens, and revokes one whose old key comes back', async () => {
+    if (!command) return
+    const token = await tokens.add({ owner_id: 'guest', attrs: { n: 1 } })
+    const seen = (await python(
+      `
+one = change(${JSON.stringify(token.id)}, "OWNER", "ann", "TTL", 60000)
+two = refresh(one["key"])
+print(json.dumps([one, two, refresh("unknown"), change(new_id(), "TTL", 1)]))`
+    )) as [Python, Python, null, null]
+    const [one, two] = seen
+    expect(seen).toEqual([
+      { ...token, owner_id: 'ann', expires_at: expect.any(Number) },
+      { ...one, key: expect.stringMatching(/^[\w-]{24}$/) },
+      null,
+      null
+    ])
+    expect(two.key).not.toBe(one.key)
+    for (const { key } of [one, two]) expect(await tokens.getKey(key)).toEqual({ ...one, key })
+    expect(await tokens.list('guest')).toEqual([])
+
+    const { key } = (await tokens.refresh(two.key, { grace: null }))!
+    const caught = await python(
+      `
+try:
+    refresh(${JSON.stringify(two.key)})
+except Reuse as reuse:
+    print(json.dumps(reuse.args))`
+    )
+    expect(caught).toEqual([token.id, 'ann'])
+    expect(await tokens.getKey(key)).toBeNull()
+    expect(await audit(redis, 'token')).toEqual([])
+  })
+
+  test('makes codes that the driver takes, and takes those of the driver', async () => {
+    if (!command) return
+    const name = 'login:jörg'
+    const made = (await python(
+      `print(json.dumps([make_code("${name}", {"user": 7}), make_code("${name}")]))`
+    )) as [string, null]
+    expect(made).toEqual([expect.stringMatching(/^\d{6}$/), null])
+    expect(await tokens.tryCode(name, 'wrong')).toEqual({ ok: false, left: 4 })
+    expect(await tokens.tryCode(name, made[0])).toEqual({ ok: true, value: { user: 7 } })
+
+    const code = await tokens.makeCode(name, { tries: 2 })
+    const seen = await python(
+      `print(json.dumps([try_code("${name}", code) for code in ["wrong", "${code}", "${code}"]]))`
+    )
+    expect(seen).toEqual([
+      [false, 1],
+      [true, null],
+      [false, 0]
+    ])
+    expect(Object.keys(await keyspace(redis, 'token'))).toEqual([`token:code:${name}`])
+    await tokens.reset()
   })
 
   test('attrs are the same text on both sides, byte for byte', async () => {
@@ -142,6 +198,8 @@ print(json.dumps(made))`
     await tokens.rotate(id, { grace: 60 })
     for (let i = 0; i < 30; i++) await tokens.add({ owner_id: `user-${i % 7}` })
     const hashes = [await tokens.makeHash(1, { replaces: 'reset:ann' }), await tokens.makeHash(2)]
+    await tokens.makeHash(3, { owner_id: 'ann' })
+    await tokens.makeCode('ann')
     const torn = await tokens.add({ owner_id: 'torn' })
     await redis.del('token:tokens:torn')
     const others = store({ prefix: 'tokens', redis: server.url })
@@ -154,7 +212,7 @@ print(json.dumps(made))`
     )
     expect(foreign).toHaveLength(6)
 
-    expect(await python('print(json.dumps(reset()))', 'reset')).toBe(1 + 30 + 1 + 2)
+    expect(await python('print(json.dumps(reset()))', 'reset')).toBe(1 + 30 + 1 + 3 + 1)
     expect(await keyspace(redis, 'token')).toEqual(Object.fromEntries(foreign))
     for (const each of [key, torn.key]) {
       expect(await tokens.getKey(each)).toBeNull()

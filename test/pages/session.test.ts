@@ -39,5 +39,5 @@ test('the session with redis-cli goes as printed', async () => {
     rmSync(dir, { recursive: true })
   }
   const left = Object.keys(await keyspace(client({}, server.url), 'token:'))
-  expect(left).toEqual(['token:latest:reset:ann'])
+  expect(left).toEqual(['token:code:login:ann', 'token:latest:reset:ann'])
 })

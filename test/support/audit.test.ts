@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis'
 import type { Token } from '../../src/types'
-import { audit, auditPartitioned, client, closeAfterAll, freshPrefix, store } from '.'
+import { audit, auditPartitioned, client, closeAfterAll, evalsha, freshPrefix, store } from '.'
 
 closeAfterAll()
 
@@ -19,6 +19,7 @@ interface Torn {
 }
 
 const MINUTE = 60_000
+const HOUR = 60 * MINUTE
 const OTHER = '0190a0b0-0000-7000-8000-000000000001'
 
 // How to tear what two owners have, and every fault that is to be found then.
@@ -140,9 +141,30 @@ const tears: Record<
     ({ redis, name, old }) => redis.persist(name('key', old)),
     ({ name, old }) => [`${name('key', old)}: wrong TTL for its grace`]
   ],
-  'a key within its grace that ends with its token instead': [
-    ({ redis, name, old, token }) => redis.pexpireat(name('key', old), token.expires_at! - 1),
+  'a key within its grace that ends too early': [
+    ({ redis, name, old }) => redis.pexpire(name('key', old), MINUTE),
     ({ name, old }) => [`${name('key', old)}: wrong TTL for its grace`]
+  ],
+  'a key that is known for longer than its grace is none': [
+    ({ redis, name, token, old }) => redis.pexpireat(name('key', old), token.expires_at! - 1),
+    () => []
+  ],
+  'an old key without a grace is none': [
+    ({ redis, name, token, old }) => redis.set(name('key', old), `${token.id} 0`, 'KEEPTTL'),
+    () => []
+  ],
+  'the TTL of an old key without a grace': [
+    ({ redis, name, token, old }) => redis.set(name('key', old), `${token.id} 0`),
+    ({ name, old }) => [`${name('key', old)}: wrong TTL for its grace`]
+  ],
+  'a key within its grace that ends when its token must is none': [
+    async ({ redis, name, token, old }) => {
+      const { ends_at } = JSON.parse((await redis.get(name('key', token.key)))!) as {
+        ends_at: number
+      }
+      await redis.set(name('key', old), `${token.id} 9999999999999`, 'PXAT', ends_at)
+    },
+    () => []
   ],
   'a key within its grace of no token is none': [
     ({ redis, name }) =>
@@ -189,6 +211,79 @@ const tears: Record<
     ({ redis, name }) => redis.persist(name('latest', 'reset')),
     ({ name }) => [`${name('latest', 'reset')}: never expires`]
   ],
+  'the TTL of the hashes of an owner': [
+    ({ redis, name }) => redis.persist(name('hashes', 'ann')),
+    ({ name }) => [
+      `${name('hashes', 'ann')}: never expires`,
+      `${name('hashes', 'ann')}: wrong TTL for its last to end`
+    ]
+  ],
+  'hashes of an owner that end too early': [
+    ({ redis, name }) => redis.pexpire(name('hashes', 'ann'), MINUTE),
+    ({ name }) => [`${name('hashes', 'ann')}: wrong TTL for its last to end`]
+  ],
+  'a hash of an owner that never ends': [
+    async ({ redis, name }) => {
+      await redis.zadd(name('hashes', 'ann'), '+inf', 'abc')
+      await redis.persist(name('hashes', 'ann'))
+    },
+    ({ name }) => [`${name('hashes', 'ann')}: never expires`]
+  ],
+  'a hash of an owner that is gone is none': [
+    ({ redis, name, hash }) => redis.del(name('hash', hash)),
+    () => []
+  ],
+  'a code whose tries are spent is none': [
+    async ({ redis, name }) => {
+      await redis.hset(name('code', 'login'), 'left', 0)
+      await redis.hdel(name('code', 'login'), 'digest', 'value')
+    },
+    () => []
+  ],
+  'a code that was right is none': [
+    ({ redis, name }) => redis.hdel(name('code', 'login'), 'digest', 'value'),
+    () => []
+  ],
+  'a spent code that could match': [
+    ({ redis, name }) => redis.hset(name('code', 'login'), 'left', 0),
+    ({ name }) => [`${name('code', 'login')}: not a code`]
+  ],
+  'a code without its digest': [
+    ({ redis, name }) => redis.hdel(name('code', 'login'), 'digest'),
+    ({ name }) => [`${name('code', 'login')}: not a code`]
+  ],
+  'a code without its value': [
+    ({ redis, name }) => redis.hdel(name('code', 'login'), 'value'),
+    ({ name }) => [`${name('code', 'login')}: not a code`]
+  ],
+  'a code with another field': [
+    ({ redis, name }) => redis.hset(name('code', 'login'), 'code', '123456'),
+    ({ name }) => [`${name('code', 'login')}: not a code`]
+  ],
+  'too many tries': [
+    ({ redis, name }) => redis.hset(name('code', 'login'), 'left', 1001),
+    ({ name }) => [`${name('code', 'login')}: not a code`]
+  ],
+  'tries that are no number': [
+    ({ redis, name }) => redis.hset(name('code', 'login'), 'left', -1),
+    ({ name }) => [`${name('code', 'login')}: not a code`]
+  ],
+  'no tries': [
+    ({ redis, name }) => redis.hdel(name('code', 'login'), 'left'),
+    ({ name }) => [`${name('code', 'login')}: not a code`]
+  ],
+  'the TTL of a code': [
+    ({ redis, name }) => redis.persist(name('code', 'login')),
+    ({ name }) => [`${name('code', 'login')}: wrong window`]
+  ],
+  'a code that is not made yet': [
+    ({ redis, name }) => redis.hset(name('code', 'login'), 'made', Date.now() + MINUTE),
+    ({ name }) => [`${name('code', 'login')}: wrong window`]
+  ],
+  'a code made never': [
+    ({ redis, name }) => redis.hdel(name('code', 'login'), 'made'),
+    ({ name }) => [`${name('code', 'login')}: wrong window`]
+  ],
   'a name of another family': [
     ({ redis, name }) => redis.set(name('keys', 'a'), '1'),
     ({ name }) => [`${name('keys', 'a')}: not a name of the store`]
@@ -204,6 +299,9 @@ describe.each([false, true])('the audit finds what is torn, partitioned: %s', (p
     const token = (await tokens.rotate(id, { grace: 100 }))!
     const never = await tokens.add({ owner_id: 'ben' })
     const hash = await tokens.makeHash('a', { replaces: 'reset' })
+    const [redisRoot] = (await redis.keys(`${prefix}*:latest:reset`))[0]!.split(':latest:')
+    await evalsha(redis, 'makehash', redisRoot!, 'abc', '1', HOUR, 'OWNER', 'ann')
+    await evalsha(redis, 'makecode', redisRoot!, 'login', 'digest', '1', HOUR, 5)
     // Both owners, and the hash, under one root, as owners are that share a slot.
     const names = await redis.keys(`${prefix}:*`)
     const root = partitioned ? `${prefix}:{AAA}` : prefix

@@ -43,10 +43,13 @@ function faultsUnder(root: string, { time, entries }: Snapshot): string[] {
   const isOver = (end: number | null): boolean => end !== null && end <= time
 
   const checkKey = (name: string, key: string, entry: Entry): void => {
-    const [, , till] = OLD_KEY.exec(String(entry.value)) ?? []
+    const [, old, till] = OLD_KEY.exec(String(entry.value)) ?? []
     if (till !== undefined) {
-      // It may outlive its token, and then leads nowhere.
-      if (entry.end !== Number(till)) faults.push(`${name}: wrong TTL for its grace`)
+      // It may outlive its token, and then leads nowhere; and its grace, as long as reuse is
+      // watched for, which is not beyond the end of its token.
+      const ends_at = headAt(at('id', old!)?.value as string | undefined)?.ends_at
+      const right = entry.end !== null && (entry.end >= Number(till) || entry.end === ends_at)
+      if (!right) faults.push(`${name}: wrong TTL for its grace`)
       return
     }
     const head = headOf(entry)
@@ -77,7 +80,21 @@ function faultsUnder(root: string, { time, entries }: Snapshot): string[] {
         faults.push(`${name}: lists ${id}, which is another's`)
       }
     }
-    if (entry.end !== endOfScore(set.at(-1)!)) faults.push(`${name}: wrong TTL for its last to end`)
+    checkLast(name, entry)
+  }
+
+  const checkLast = (name: string, { value, end }: Entry): void => {
+    if (end !== endOfScore((value as string[]).at(-1)!))
+      faults.push(`${name}: wrong TTL for its last to end`)
+  }
+
+  const checkCode = (name: string, { value, end }: Entry): void => {
+    const { left, made, ...rest } = value as Record<string, string>
+    const fields = Object.keys(rest).sort().join()
+    // Of one that was right, or spent, the tries are known for the rest of the window.
+    const whole = fields === '' || (fields === 'digest,value' && left !== '0')
+    if (!whole || !/^\d+$/.test(left!) || Number(left) > 1000) faults.push(`${name}: not a code`)
+    if (end === null || !(Number(made) <= time)) faults.push(`${name}: wrong window`)
   }
 
   for (const [name, entry] of Object.entries(entries)) {
@@ -89,6 +106,11 @@ function faultsUnder(root: string, { time, entries }: Snapshot): string[] {
       if (headAt(entry.value as string)?.id !== rest) faults.push(`${name}: leads nowhere`)
     } else if (family === 'hash' || family === 'latest') {
       if (entry.end === null) faults.push(`${name}: never expires`)
+    } else if (family === 'hashes') {
+      if (entry.end === null) faults.push(`${name}: never expires`)
+      checkLast(name, entry)
+    } else if (family === 'code') {
+      checkCode(name, entry)
     } else {
       faults.push(`${name}: not a name of the store`)
     }

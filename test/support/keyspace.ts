@@ -43,10 +43,17 @@ export async function snapshot(
   ]
   const entries: Record<string, Entry> = {}
   for (const [name, type, value, end] of rows.sort(([a], [b]) => (a < b ? -1 : 1))) {
-    const held = type === 'set' ? (value as string[]).sort() : value
-    entries[name] = { type, value: held, end: end === -1 ? null : end }
+    entries[name] = { type, value: held(type, value), end: end === -1 ? null : end }
   }
   return { time, entries }
+}
+
+/** A value without the order that sets and hashes have not: a hash is its fields by their names. */
+function held(type: string, value: string | string[]): unknown {
+  if (typeof value === 'string' || (type !== 'set' && type !== 'hash')) return value
+  if (type === 'set') return value.sort()
+  const fields = value.flatMap((field, i) => (i % 2 === 0 ? [[field, value[i + 1]]] : []))
+  return Object.fromEntries(fields) as Record<string, string>
 }
 
 /** Everything in Redis under a prefix: types, values, ends. */

@@ -1,10 +1,10 @@
 import type { Redis } from 'ioredis'
 import { audit } from './audit'
 import { decoded } from './decoded'
-import { evalshaBuffer, type Arg } from './evalsha'
+import { evalshaBuffer, luaOf, type Arg } from './evalsha'
 import { freshPrefix } from './fresh-prefix'
 import { snapshot, type Entry } from './keyspace'
-import { timeOf } from './time-of'
+import { msOf, timeOf } from './time-of'
 
 /** Names and values in latin1, since not all of them are UTF-8. */
 export type State = Record<string, Entry>
@@ -88,7 +88,9 @@ export class Root {
    * gone.
    */
   async later(ms: number): Promise<void> {
-    const back = (_: string, before: string, time: string): string => before + (Number(time) - ms)
+    // A key that was rotated out without a grace has 0 for the end of that.
+    const back = (_: string, before: string, time: string): string =>
+      before + (time === '0' ? time : Number(time) - ms)
     const multi = this.redis.multi()
     for (const [name, { type, value, end }] of Object.entries(await this.state())) {
       const at = Buffer.from(name, 'latin1')
@@ -98,6 +100,8 @@ export class Root {
           if (set[i + 1] !== 'inf')
             multi.zadd(at, Number(set[i + 1]) - ms, Buffer.from(set[i]!, 'latin1'))
         }
+      } else if (name.startsWith(`${this.name}:code:`)) {
+        multi.hset(at, 'made', Number((value as Record<string, string>).made) - ms)
       } else if (name.startsWith(`${this.name}:key:`)) {
         const text = value as string
         const head = text.includes(',"attrs":{') ? text.indexOf(',"attrs":{') : text.length
@@ -107,6 +111,43 @@ export class Root {
       if (end !== null) multi.pexpireat(at, end - ms)
     }
     for (const [error] of (await multi.exec())!) if (error) throw error
+  }
+
+  /**
+   * Expects what `work` answers and leaves to be that of the millisecond in which it ran,
+   * whichever that was.
+   */
+  async becomes(
+    work: () => Promise<unknown>,
+    expected: (now: number) => [reply: unknown, state: State]
+  ): Promise<void> {
+    const earliest = await this.now()
+    const reply = await work()
+    const latest = await this.now()
+    const state = await this.state()
+    const moments = Array.from({ length: latest - earliest + 1 }, (_, i) => earliest + i)
+    expect(moments.map(expected)).toContainEqual([reply, state])
+  }
+
+  /**
+   * What a script answers, or its error, in the very millisecond for which all was prepared. It
+   * may have run earlier or later as well.
+   */
+  async inMs(
+    prepare: (ms: number) => Promise<unknown>,
+    script: string,
+    ...args: Arg[]
+  ): Promise<unknown> {
+    for (;;) {
+      const ms = (await this.now()) + 5
+      await prepare(ms)
+      while ((await this.now()) < ms - 1);
+      const multi = this.redis.multi().time()
+      multi.call('EVAL', luaOf(script), 1, this.name, ...args)
+      const [before, ran, after] = (await multi.time().exec())!
+      const times = [before, after].map((time) => msOf(time![1] as string[]))
+      if (times.every((time) => time === ms)) return ran![0] ?? ran![1]
+    }
   }
 
   /** Removes everything: a test of many names would slow down every SCAN of those after it. */
