@@ -4,8 +4,16 @@
  */
 import { type Ledger, recordOf } from './ledger'
 import { nameOf, partsOf } from './names'
-import { type Keyspace, type Reply, scoreText } from './redis-model'
+import {
+  type Keyspace,
+  membersOf,
+  type Reply,
+  scoreText,
+  type Value,
+  valueText
+} from './redis-model'
 import { codeOf } from './spec'
+import { add, type ZSet } from './zset'
 
 export type Invariant =
   'reply' | 'error' | 'silence' | 'names' | 'ends' | 'listed' | 'leftovers' | 'another' | 'reach'
@@ -37,13 +45,13 @@ export function* faultsOfError(
 
 /** names: Redis holds what the ledger does, and nothing else. ends: with its TTL. */
 export function* faultsOfNames(found: Keyspace, ledger: Ledger, clock: number): Generator<Fault> {
-  const expected = new Map<string, [value: string, end: number]>()
+  const expected = new Map<string, [value: Value, end: number]>()
   for (const token of ledger.tokens.values()) {
     expected.set(nameOf('key', token.key), [recordOf(token), token.ends])
     expected.set(nameOf('id', token.id), [token.key, token.ends])
   }
-  for (const [key, { id, till }] of ledger.old) {
-    expected.set(nameOf('key', key), [`${id} ${till}`, till])
+  for (const [key, { id, till, ends }] of ledger.old) {
+    expected.set(nameOf('key', key), [`${id} ${till}`, ends])
   }
   for (const [hash, { value, ends }] of ledger.hashes) {
     expected.set(nameOf('hash', hash), [value, ends])
@@ -51,11 +59,20 @@ export function* faultsOfNames(found: Keyspace, ledger: Ledger, clock: number): 
   for (const [name, { hash, ends }] of ledger.latest) {
     expected.set(nameOf('latest', name), [hash, ends])
   }
+  for (const [owner_id, made] of ledger.made) {
+    const set = [...made].reduce<ZSet>((all, [hash, end]) => add(all, hash, end), [])
+    expected.set(nameOf('hashes', owner_id), [set, Math.max(...made.values())])
+  }
+  for (const [name, { ends, ...code }] of ledger.codes) {
+    const kept = Object.entries(code).filter(([, value]) => value !== undefined)
+    const fields = new Map(kept.map(([field, value]) => [field, String(value)]))
+    expected.set(nameOf('code', name), [{ fields }, ends])
+  }
   for (const [name, [value, end]] of expected) {
     const entry = found.get(name)
     if (!entry) yield { invariant: 'names', text: `${name} is missing` }
-    else if (entry.value !== value) {
-      const text = `${name} is ${JSON.stringify(entry.value)}, not ${value}`
+    else if (valueText(entry.value) !== valueText(value)) {
+      const text = `${name} is ${valueText(entry.value)}, not ${valueText(value)}`
       yield { invariant: 'names', text }
     } else if (entry.end !== end) {
       yield {
@@ -87,7 +104,7 @@ function* faultsOfOwner(
 ): Generator<Fault> {
   const name = nameOf('tokens', owner_id)
   const entry = found.get(name)
-  const members = new Map(typeof entry?.value === 'object' ? entry.value : [])
+  const members = new Map(membersOf(entry))
   for (const { id, ends } of ledger.of(owner_id)) {
     const score = members.get(id) ?? (ends === clock ? ends : undefined)
     if (score === ends) continue

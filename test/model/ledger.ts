@@ -28,6 +28,15 @@ export interface Token {
   readonly every?: number | undefined
 }
 
+/** The tries of a name, and the code that was made last while one is left. */
+export interface Code {
+  readonly digest?: string | undefined
+  readonly value?: string | undefined
+  readonly left: number
+  readonly made: number
+  readonly ends: number
+}
+
 /** By their ends, and then by their ids: the order of an owner's set. */
 export const inOrder = (a: Token, b: Token): number =>
   a.ends === b.ends ? (a.id < b.id ? -1 : 1) : a.ends - b.ends
@@ -43,10 +52,13 @@ export function recordOf(token: Token): string {
 
 export class Ledger {
   tokens = new Map<string, Token>()
-  /** Keys rotated out: whose they were, and till when they open. */
-  old = new Map<string, { id: string; till: number }>()
+  /** Keys rotated out: whose they were, till when they open, and till when they are known. */
+  old = new Map<string, { id: string; till: number; ends: number }>()
   hashes = new Map<string, { value: string; ends: number }>()
   latest = new Map<string, { hash: string; ends: number }>()
+  /** By owner: the hashes made for it, and when they were to end. */
+  made = new Map<string, ReadonlyMap<string, number>>()
+  codes = new Map<string, Code>()
   /** By owner: tokens whose time has ended, which the owner's set may still list. */
   lapsed = new Map<string, ReadonlyMap<string, Token>>()
 
@@ -56,6 +68,8 @@ export class Ledger {
     other.old = new Map(this.old)
     other.hashes = new Map(this.hashes)
     other.latest = new Map(this.latest)
+    other.made = new Map(this.made)
+    other.codes = new Map(this.codes)
     other.lapsed = new Map(this.lapsed)
     return other
   }
@@ -69,22 +83,36 @@ export class Ledger {
       this.tokens.delete(id)
       this.lapsed.set(owner_id, new Map(this.lapsed.get(owner_id)).set(id, token))
     }
-    for (const [key, { till }] of this.old) if (till < clock) this.old.delete(key)
-    for (const held of [this.hashes, this.latest]) {
+    for (const held of [this.old, this.hashes, this.latest, this.codes]) {
       for (const [name, { ends }] of held) if (ends < clock) held.delete(name)
+    }
+    for (const [owner_id, hashes] of this.made) {
+      const last = Math.max(...hashes.values())
+      const isLeft = last === clock && found.has(nameOf('hashes', owner_id))
+      if (last <= clock && !isLeft) this.made.delete(owner_id)
     }
   }
 
-  /** The token that a key opens. */
-  opened(key: string): Token | undefined {
+  /** The token whose key this is or was. */
+  led(key: string): Token | undefined {
     const rotated = this.old.get(key)
     if (rotated) return this.tokens.get(rotated.id)
     for (const token of this.tokens.values()) if (token.key === key) return token
     return undefined
   }
 
+  /** Whether a key was rotated out and its grace is over. */
+  isPast(key: string, { now }: Moment): boolean {
+    return (this.old.get(key)?.till ?? now) < now
+  }
+
+  /** The token that a key opens. */
+  opened(key: string, at: Moment): Token | undefined {
+    return this.isPast(key, at) ? undefined : this.led(key)
+  }
+
   isUsed(key: string): boolean {
-    return this.old.has(key) || this.opened(key) !== undefined
+    return this.old.has(key) || this.led(key) !== undefined
   }
 
   of(owner_id: string): Token[] {

@@ -103,7 +103,7 @@ export const mutations: Mutation[] = [
   {
     what: 'a key opens a token to which its id does not lead',
     script: 'getkey',
-    text: 'led[n] == keys[n] and',
+    text: 'led[n] == token.key and',
     replacement: '',
     space: 'clock',
     invariant: 'reach'
@@ -153,7 +153,7 @@ export const mutations: Mutation[] = [
   {
     what: 'a rotated key ends no token',
     script: 'delkey',
-    text: "record:match('^([%x-]+) %d+$')",
+    text: "record:match('^([%x-]+) (%d+)$')",
     replacement: 'nil',
     space: 'rotate',
     invariant: 'reply'
@@ -201,7 +201,7 @@ export const mutations: Mutation[] = [
   {
     what: 'the newest hash of a name is known for ever',
     script: 'makehash',
-    text: "latest, hash, 'PX', ttl_ms)",
+    text: "latest, hash, 'PXAT', till)",
     replacement: 'latest, hash)',
     space: 'hashes',
     invariant: 'ends'
@@ -233,7 +233,7 @@ export const mutations: Mutation[] = [
   {
     what: 'a use moves the end of an id that was issued to another since',
     script: 'getkey',
-    text: 'led[n] == keys[n] and',
+    text: 'led[n] == token.key and',
     replacement: '',
     space: 'evictions',
     invariant: 'another'
@@ -252,6 +252,222 @@ export const mutations: Mutation[] = [
     text: "redis.call('ZADD', owner_set, expires_at, id)",
     replacement: "redis.call('SET', id_name, key)\nredis.call('ZADD', owner_set, expires_at, id)",
     space: 'foreign',
+    invariant: 'silence'
+  },
+  {
+    what: 'the id stays in the owner set that it left',
+    script: 'change',
+    text: "if new_set ~= old_set then redis.call('ZREM', old_set, id) end",
+    replacement: '',
+    space: 'change',
+    invariant: 'listed'
+  },
+  {
+    what: 'the owner set that it left keeps its TTL',
+    script: 'change',
+    text: 'ipairs({ old_set, new_set })',
+    replacement: 'ipairs({ new_set })',
+    space: 'change',
+    invariant: 'ends'
+  },
+  {
+    what: 'under a limit its own entry counts twice',
+    script: 'change',
+    text: ' - (listed and 1 or 0)',
+    replacement: '',
+    space: 'change',
+    invariant: 'reply'
+  },
+  {
+    what: 'a limit evicts the token that is changed',
+    script: 'change',
+    text: 'if victim ~= id and',
+    replacement: 'if',
+    space: 'limit',
+    invariant: 'reply'
+  },
+  {
+    what: 'a new lifetime by use reaches past ends_at',
+    script: 'change',
+    text: 'math.min(ends_at, now + lives)',
+    replacement: 'now + lives',
+    space: 'change',
+    invariant: 'reply'
+  },
+  {
+    what: 'a token comes back in the ms of its end',
+    script: 'change',
+    text: 'token.ends_at or math.huge) <= now then',
+    replacement: 'token.ends_at or math.huge) < now then',
+    space: 'change',
+    invariant: 'reply'
+  },
+  {
+    what: 'a score with a fraction, as others may write it, is an error',
+    script: 'change',
+    text: "math.floor(tonumber(redis.call('ZSCORE', old_set, id) or 0))",
+    replacement: "tonumber(redis.call('ZSCORE', old_set, id) or 0)",
+    space: 'foreign',
+    invariant: 'error'
+  },
+  {
+    what: 'an answer that got lost passes for reuse',
+    script: 'refresh',
+    text: 'till and now > tonumber(till)',
+    replacement: 'till',
+    space: 'refresh',
+    invariant: 'reply'
+  },
+  {
+    what: 'a key past its grace rotates again',
+    script: 'refresh',
+    text: 'till and now > tonumber(till)',
+    replacement: 'false',
+    space: 'refresh',
+    invariant: 'reply'
+  },
+  {
+    what: "reuse leaves the token's own key",
+    script: 'refresh',
+    text: "':key:' .. given, key_name, id_name)",
+    replacement: "':key:' .. given, id_name)",
+    space: 'refresh',
+    invariant: 'names'
+  },
+  {
+    what: 'the same call again finds its own new key in use',
+    script: 'refresh',
+    text: 'if key == newkey then',
+    replacement: 'if false then',
+    space: 'refresh',
+    invariant: 'reply'
+  },
+  {
+    what: 'reuse is watched for past ends_at',
+    script: 'refresh',
+    text: 'math.min(now + detect, ends_at)',
+    replacement: 'now + detect',
+    space: 'refresh',
+    invariant: 'ends'
+  },
+  {
+    what: 'a use leaves the id as it was',
+    script: 'refresh',
+    text: "redis.call('PEXPIREAT', id_name, ends)",
+    replacement: '',
+    space: 'refresh',
+    invariant: 'ends'
+  },
+  {
+    what: 'a key takes over an id that was issued to another since',
+    script: 'refresh',
+    text: "redis.call('GET', id_name) ~= key or ",
+    replacement: '',
+    space: 'evictions',
+    invariant: 'another'
+  },
+  {
+    what: 'a new code refills the tries',
+    script: 'makecode',
+    text: 'tonumber(left or tries)',
+    replacement: 'tonumber(tries)',
+    space: 'codes',
+    invariant: 'names'
+  },
+  {
+    what: 'a new code is left to the window of the one before',
+    script: 'makecode',
+    text: "redis.call('PEXPIREAT', code_name, now + ttl_ms)",
+    replacement: "if not made then redis.call('PEXPIREAT', code_name, now + ttl_ms) end",
+    space: 'codes',
+    invariant: 'ends'
+  },
+  {
+    what: 'a new code comes too soon',
+    script: 'makecode',
+    text: 'every and made and now <',
+    replacement: 'false and now <',
+    space: 'codes',
+    invariant: 'reply'
+  },
+  {
+    what: 'a code can be used twice',
+    script: 'trycode',
+    text: "redis.call('HDEL', code_name, 'digest', 'value')",
+    replacement: '',
+    space: 'codes',
+    invariant: 'names'
+  },
+  {
+    what: 'a wrong code costs no try',
+    script: 'trycode',
+    text: "redis.call('HSET', code_name, 'left', left)",
+    replacement: '',
+    space: 'codes',
+    invariant: 'names'
+  },
+  {
+    what: 'a right code gives all tries back',
+    script: 'trycode',
+    text: "redis.call('HSET', code_name, 'left', left + 1)",
+    replacement: "redis.call('DEL', code_name)",
+    space: 'codes',
+    invariant: 'names'
+  },
+  {
+    what: 'the last wrong code ends the window too',
+    script: 'trycode',
+    text: "'HDEL', code_name, 'digest', 'value'",
+    replacement: "'DEL', code_name",
+    space: 'codes',
+    invariant: 'names'
+  },
+  {
+    what: "an owner's hashes stay",
+    script: 'delowner',
+    text: "redis.call('DEL', root .. ':hash:' .. hash)",
+    replacement: '',
+    space: 'hashes',
+    invariant: 'names'
+  },
+  {
+    what: 'the hashes of an owner are listed for ever',
+    script: 'makehash',
+    text: "if not last:find('%D') then redis.call('PEXPIREAT', owner_set, last) end",
+    replacement: '',
+    space: 'hashes',
+    invariant: 'ends'
+  },
+  {
+    what: 'a hash that was replaced is listed still',
+    script: 'makehash',
+    text: "if older then redis.call('ZREM', owner_set, older) end",
+    replacement: '',
+    space: 'hashes',
+    invariant: 'names'
+  },
+  {
+    what: 'a key opens past its grace while reuse is watched for',
+    script: 'getkey',
+    text: "now <= tonumber(till) and redis.call('GET'",
+    replacement: "redis.call('GET'",
+    space: 'refresh',
+    invariant: 'reply'
+  },
+  {
+    what: 'a key past its grace ends the token',
+    script: 'delkey',
+    text: 'if till and now > tonumber(till) then',
+    replacement: 'if false then',
+    space: 'refresh',
+    invariant: 'reply'
+  },
+  {
+    what: 'an error after a write',
+    script: 'makehash',
+    text: "if owner_id then redis.call('ZCARD', owner_set) end",
+    replacement: '',
+    space: 'torn',
     invariant: 'silence'
   }
 ]

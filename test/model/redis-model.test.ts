@@ -13,7 +13,14 @@ import { freshPrefix } from '../support/fresh-prefix'
 import { random } from '../support/random'
 import { LuaVm } from './lua-vm'
 import { nameOf, ROOT } from './names'
-import { commands, type Keyspace, RedisModel, type Reply, scoreText } from './redis-model'
+import {
+  commands,
+  type Keyspace,
+  RedisModel,
+  type Reply,
+  scoreText,
+  type Value
+} from './redis-model'
 import { scriptsIn } from './scripts'
 import { idOf, stepsOf } from './space'
 import { spaces } from './spaces'
@@ -28,9 +35,10 @@ local dump = {}
 for i, name in ipairs(ARGV) do
   local type = redis.call('TYPE', name).ok
   if type ~= 'none' then
-    local text = type == 'string' and redis.call('GET', name)
-    local value = text or redis.call('ZRANGE', name, 0, -1, 'WITHSCORES')
-    dump[#dump + 1] = { name, value, redis.call('PEXPIRETIME', name) }
+    local value = type == 'string' and redis.call('GET', name)
+    value = value or type == 'hash' and redis.call('HGETALL', name)
+    value = value or redis.call('ZRANGE', name, 0, -1, 'WITHSCORES')
+    dump[#dump + 1] = { name, type, value, redis.call('PEXPIRETIME', name) }
   end
 end
 return { redis.call('TIME'), dump }`
@@ -52,28 +60,33 @@ function comparable(reply: unknown): unknown {
   return (reply as { ok?: string } | null)?.ok ?? reply
 }
 
-/** A name, what it holds, and when it ends, -1 for never. */
-type Row = [name: string, value: string | string[], end: number]
+/** A name, its type, what it holds, and when it ends, -1 for never. */
+type Row = [name: string, type: string, value: string | string[], end: number]
 
 const rowsOf = (names: Keyspace): Row[] =>
   [...names].map(([name, { value, end }]) => {
-    const members = typeof value === 'string' ? value : value.flatMap(pairOf)
-    return [name, members, end === Infinity ? -1 : end]
+    const till = end === Infinity ? -1 : end
+    if (typeof value === 'string') return [name, 'string', value, till]
+    if ('fields' in value) return [name, 'hash', [...value.fields].flat(), till]
+    return [name, 'zset', value.flatMap(pairOf), till]
   })
 
 const pairOf = ([member, score]: ZSet[number]): string[] => [member, scoreText(score)]
 
 const keyspaceOf = (rows: Row[]): Keyspace =>
   new Map(
-    rows.map(([name, value, end]) => {
-      const held = typeof value === 'string' ? value : zsetOf(value)
-      return [name, { value: held, end: end === -1 ? Infinity : end }]
-    })
+    rows.map(([name, type, value, end]) => [
+      name,
+      { value: valueOf(type, value), end: end === -1 ? Infinity : end }
+    ])
   )
 
-function zsetOf(members: string[]): ZSet {
-  const scores = members.filter((_, i) => i % 2 === 1)
-  return scores.map((score, i) => [members[2 * i]!, Number(score.replace('inf', 'Infinity'))])
+function valueOf(type: string, value: string | string[]): Value {
+  if (typeof value === 'string') return value
+  const seconds = value.filter((_, i) => i % 2 === 1)
+  const pairs = seconds.map((each, i) => [value[2 * i]!, each] as const)
+  if (type === 'hash') return { fields: new Map(pairs) }
+  return pairs.map(([member, score]) => [member, Number(score.replace('inf', 'Infinity'))])
 }
 
 const bytesOf = (texts: string[]): Buffer[] => texts.map((text) => Buffer.from(text, 'latin1'))
@@ -141,6 +154,7 @@ test('the same replies and the same keyspace: commands', async () => {
   const score = (): string => one(['-inf', '+inf', 'inf', '1', '2', '-3', '2.5', time(), time()])
   const bound = (): string => one(['', '', '(']) + score()
   const rank = (): string => String(below(7) - 3)
+  const field = (): string => one(['f', 'F', '', 'f\xff'])
   const maybe = (...words: string[]): string[] => (below(2) ? words : [])
   const args: Record<string, () => string[]> = {
     EXISTS: some,
@@ -164,6 +178,9 @@ test('the same replies and the same keyspace: commands', async () => {
     PERSIST: () => [name()],
     PEXPIREAT: () => [name(), time()],
     PEXPIRETIME: () => [name()],
+    HSET: () => [name(), field(), 'text', ...maybe(field(), one(['', 'b\xff\x00']))],
+    HMGET: () => [name(), field(), field()],
+    HDEL: () => [name(), field(), ...maybe(field())],
     ZADD: () => [name(), ...maybe('XX'), ...maybe('CH'), score(), member()],
     ZREM: () => [name(), member(), member()],
     ZREMRANGEBYSCORE: () => [name(), bound(), bound()],
@@ -180,9 +197,9 @@ test('the same replies and the same keyspace: commands', async () => {
     ]
   }
   const compared = commands.filter((command) => command !== 'TIME')
-  while (pair.compared < 1500) {
+  while (pair.compared < 2000) {
     // Zsets that live have more to tell than names that are not there.
-    const command = one([...compared, 'ZADD', 'ZADD', 'ZADD', 'SET'])
+    const command = one([...compared, 'ZADD', 'ZADD', 'ZADD', 'SET', 'HSET', 'HSET'])
     await pair.command(command, ...args[command]!())
   }
 })
@@ -205,7 +222,9 @@ test('the same replies and the same keyspace: scripts', async () => {
     id: [1, 2, 3].map(idOf),
     tokens: owners,
     hash: ['h1', 'h2', 'h3'],
-    latest: ['reset', 'other']
+    latest: ['reset', 'other'],
+    hashes: owners,
+    code: ['c1', 'c2']
   }).flatMap(([family, rests]) => rests.map((rest) => nameOf(family, rest)))
   const pair = new Pair(redis, names.map(own))
   for (let n = 0; pair.compared < 2000; n++) {

@@ -11,9 +11,29 @@ import { add, limits, type Limits, rangeByRank, within, type ZSet } from './zset
 
 export type Reply = null | number | string | { err: string } | { ok: string } | Reply[]
 
+/** A hash of Redis. */
+export interface Hash {
+  readonly fields: ReadonlyMap<string, string>
+}
+
+export type Value = string | ZSet | Hash
+
+/** Those of a zset; of all else none. */
+export function membersOf(entry: Entry | undefined): ZSet {
+  const value = entry?.value ?? ''
+  return typeof value === 'string' || 'fields' in value ? [] : value
+}
+
+/** A value as text, the fields of a hash by their names. */
+export function valueText(value: Value): string {
+  if (typeof value === 'string') return value
+  const pairs = 'fields' in value ? [...value.fields].sort() : value.map(textsOf)
+  return pairs.map((pair) => pair.join('=')).join()
+}
+
 /** Never changed once it is in a keyspace, so that a copy of the map is a copy of everything. */
 export interface Entry {
-  readonly value: string | ZSet
+  readonly value: Value
   /** Infinity for never. */
   readonly end: number
 }
@@ -92,14 +112,22 @@ export class RedisModel {
 
   zset(name: string): ZSet {
     const value = this.entry(name)?.value ?? []
-    if (typeof value === 'string') throw new ErrorReply(WRONGTYPE)
+    if (typeof value === 'string' || 'fields' in value) throw new ErrorReply(WRONGTYPE)
     return value
   }
 
-  /** A zset without members is no name. */
-  keep(name: string, value: ZSet): void {
+  /** The fields of a hash, which may be changed and then kept. */
+  hash(name: string): Map<string, string> {
+    const value = this.entry(name)?.value ?? { fields: new Map<string, string>() }
+    if (typeof value === 'string' || !('fields' in value)) throw new ErrorReply(WRONGTYPE)
+    return new Map(value.fields)
+  }
+
+  /** Without members or fields it is no name. */
+  keep(name: string, value: ZSet | Hash): void {
     const end = this.entry(name)?.end ?? Infinity
-    if (value.length > 0) this.names.set(name, { value, end })
+    const size = 'fields' in value ? value.fields.size : value.length
+    if (size > 0) this.names.set(name, { value, end })
     else this.names.delete(name)
   }
 
@@ -164,6 +192,23 @@ const COMMANDS: Record<string, Command | undefined> = {
     const entry = redis.entry(name!)
     return entry ? (entry.end === Infinity ? -1 : entry.end) : -2
   },
+  HSET(redis, [name, ...args]) {
+    const fields = redis.hash(name!)
+    const { size } = fields
+    for (let i = 0; i < args.length; i += 2) fields.set(args[i]!, args[i + 1]!)
+    redis.keep(name!, { fields })
+    return fields.size - size
+  },
+  HMGET(redis, [name, ...names]) {
+    const fields = redis.hash(name!)
+    return names.map((each) => fields.get(each) ?? null)
+  },
+  HDEL(redis, [name, ...names]) {
+    const fields = redis.hash(name!)
+    const gone = sum(names, (each) => (fields.delete(each) ? 1 : 0))
+    if (gone > 0) redis.keep(name!, { fields })
+    return gone
+  },
   ZADD(redis, [name, ...args]) {
     const option = { XX: false, CH: false }
     while (args[0]! in option) option[args.shift() as 'XX' | 'CH'] = true
@@ -220,6 +265,8 @@ function drop(redis: RedisModel, name: string, goes: (each: ZSet[number]) => boo
   if (rest.length < set.length) redis.keep(name, rest)
   return set.length - rest.length
 }
+
+const textsOf = ([member, score]: ZSet[number]): string[] => [member, scoreText(score)]
 
 export const scoreText = (score: number): string => String(score).replace('Infinity', 'inf')
 

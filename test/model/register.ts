@@ -4,7 +4,7 @@
  */
 import type { Fault } from './invariants'
 import { nameOf, partsOf } from './names'
-import type { Keyspace, Reply } from './redis-model'
+import { type Keyspace, membersOf, type Reply } from './redis-model'
 import { type Call, codeOf } from './spec'
 
 interface Issued {
@@ -29,6 +29,13 @@ function ledTo(names: Keyspace, id: string): (Issued & { end: number }) | undefi
   return entry && record?.id === id ? { ...record, end: entry.end } : undefined
 }
 
+/** What stands behind a word. */
+const optionOf = (args: string[], word: string): string | undefined =>
+  args.includes(word) ? args[args.indexOf(word) + 1] : undefined
+
+/** And not the id and owner of a token that refresh revoked. */
+const isTriple = (reply: Reply): boolean => Array.isArray(reply) && reply.length === 3
+
 export class Register {
   /** By key: the token that it was issued for last. */
   holders = new Map<string, Issued>()
@@ -46,8 +53,13 @@ export class Register {
     if (script === 'add' && !before.has(nameOf('key', first))) {
       this.holders.set(first, { id: second, owner_id: third })
     }
-    const old = this.holders.get(String(before.get(nameOf('id', first))?.value))
-    if (script === 'rotate' && old) this.holders.set(second, old)
+    const keyOf = (id: string): string => String(before.get(nameOf('id', id))?.value)
+    const owner_id = optionOf(args, 'OWNER')
+    if (script === 'change' && owner_id) this.holders.set(keyOf(first), { id: first, owner_id })
+    const isRotation = script === 'rotate' || (script === 'refresh' && isTriple(reply))
+    const id = script === 'rotate' ? first : this.holders.get(first)?.id
+    const holder = isRotation && id ? this.holders.get(keyOf(id)) : undefined
+    if (holder) this.holders.set(second, holder)
   }
 
   /** another: a call answers with a token that is not its own, or ends or changes it. */
@@ -66,7 +78,8 @@ export class Register {
   }
 
   *#wrongAnswers({ script, args }: Call, reply: Reply[]): Generator<string> {
-    const first = args[script === 'add' ? 1 : 0]
+    const given = args[script === 'add' ? 1 : 0]
+    const first = script === 'refresh' ? this.holders.get(given!)?.id : given
     for (const [i, each] of reply.entries()) {
       const record = parse(each)
       if (!record) continue
@@ -96,15 +109,18 @@ export class Register {
         const isOf = record && this.#isOf(call, record, before)
         if (record && !isOf) yield `${call.script} wrote ${name}`
       } else if (family === 'tokens') {
-        const isText = typeof value === 'string'
-        if (isText) yield `${call.script} wrote ${name}, not ours`
-        const left = after.get(name)?.value ?? []
-        for (const [id] of isText ? [] : value) {
+        if (typeof value === 'string') yield `${call.script} wrote ${name}, not ours`
+        const left = membersOf(after.get(name))
+        for (const [id] of membersOf(before.get(name))) {
           const record = ledTo(after, id)
           const lives = record?.owner_id === rest && record.end > clock
-          const isLeft = typeof left !== 'string' && left.some(([each]) => each === id)
+          const isLeft = left.some(([each]) => each === id)
           if (lives && !isLeft) yield `${name} lists ${id} no more, which lives`
         }
+      } else if (family === 'hash' && call.script === 'delowner') {
+        const made = membersOf(before.get(nameOf('hashes', call.args[0]!)))
+        const isOf = made.some(([hash]) => hash === rest)
+        if (!isOf) yield `delowner wrote ${name}`
       }
     }
   }
@@ -114,7 +130,7 @@ export class Register {
     const value = before.get(nameOf('key', key))?.value
     const record = parse(value)
     if (record) return this.#isOf(call, record, before)
-    const isGiven = call.script === 'delkey' && call.args[0] === key
+    const isGiven = ['delkey', 'refresh'].includes(call.script) && call.args[0] === key
     return isGiven && OLD.test(String(value))
   }
 
@@ -127,10 +143,12 @@ export class Register {
       return holder?.id === id && (holder.owner_id === owner_id || isOld)
     }
     if (script === 'add') return args.includes('EVICT') && owner_id === args[2]
+    const isEvicted = args.includes('EVICT') && owner_id === optionOf(args, 'OWNER')
+    if (script === 'change') return id === args[0] || isEvicted
     if (script === 'getkey') return args.slice(1).some(opens)
-    if (script === 'delkey') return opens(args[0]!)
+    if (script === 'delkey' || script === 'refresh') return opens(args[0]!)
     if (script === 'delowner') {
-      return owner_id === args[0] && id !== args[args.indexOf('EXCEPT') + 1]
+      return owner_id === args[0] && id !== optionOf(args, 'EXCEPT')
     }
     return ['set', 'rotate', 'del'].includes(script) && id === args[0]
   }

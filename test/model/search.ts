@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import type { Fault } from './invariants'
 import type { LuaVm } from './lua-vm'
 import { ROOT } from './names'
-import type { Entry } from './redis-model'
+import { type Entry, valueText } from './redis-model'
 import { kindOf, type Space, stepsOf } from './space'
 import { type State, type Step, World } from './world'
 
@@ -97,20 +97,18 @@ class Origins {
 
 /** The same for states that differ only in what time it is, and in what is past for good. */
 function keyOf({ names, clock, register }: State, isPastForGood: boolean): string {
-  const relative = (time: number): string =>
-    time === Infinity ? 'never' : time < clock && isPastForGood ? 'past' : `+${time - clock}`
-  const lines = [...names].map(([name, entry]) => `${name} ${textOf(entry, relative)}`)
+  const relative = (time: number, isOver: boolean): string =>
+    time === Infinity ? 'never' : time < clock && isOver ? 'past' : `+${time - clock}`
+  const textOf = ({ value, end }: Entry): string => {
+    // How long ago a code was made goes on to count.
+    const isOver = isPastForGood && (typeof value === 'string' || !('fields' in value))
+    const text = valueText(value).replace(/\b1\d{12}\b/g, (time) => relative(Number(time), isOver))
+    return `${text} ${relative(end, isOver)}`
+  }
+  const lines = [...names].map(([name, entry]) => `${name} ${textOf(entry)}`)
   const holders = [...register.holders].map((each) => JSON.stringify(each))
   const text = [...lines.sort(), ...holders.sort()].join('\n')
   return createHash('md5').update(text).digest('base64')
-}
-
-function textOf({ value, end }: Entry, relative: (time: number) => string): string {
-  const text =
-    typeof value === 'string'
-      ? value.replace(/\b1\d{12}\b/g, (time) => relative(Number(time)))
-      : value.map(([member, score]) => `${member}=${relative(score)}`).join()
-  return `${text} ${relative(end)}`
 }
 
 /** For a person: what is wrong, and the steps that lead there. */

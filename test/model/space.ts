@@ -1,6 +1,6 @@
 /** A space to search: its calls, how time passes, and what else may happen. */
 import { nameOf, partsOf } from './names'
-import type { Keyspace } from './redis-model'
+import { type Keyspace, membersOf } from './redis-model'
 import type { Step } from './world'
 import type { ZSet } from './zset'
 
@@ -77,7 +77,6 @@ const stepOf = ([script, ...args]: string[]): Step => ({
 })
 
 function cursorsOf(names: Keyspace, owner_id: string): string[] {
-  const set = names.get(nameOf('tokens', owner_id))?.value ?? []
-  if (typeof set === 'string') return []
+  const set = membersOf(names.get(nameOf('tokens', owner_id)))
   return set.map(([id, score]) => `${score === Infinity ? 'inf' : score}:${id}`)
 }

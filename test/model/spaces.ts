@@ -1,4 +1,4 @@
-import type { Space } from './space'
+import { idOf, type Space } from './space'
 
 /** What is searched; test/model/README.md says how far. */
 export const spaces: Space[] = [
@@ -66,12 +66,14 @@ export const spaces: Space[] = [
       'add K3 #3 ann {} TTL 3 LIMIT 2 EVICT',
       'add K3 #3 ann {} LIMIT 1 REJECT',
       'add K3 #3 ann {}',
+      'change #2 OWNER ann LIMIT 1 EVICT',
+      'change #3 IDLE 2 LIMIT 2 REJECT OWNER ann',
       'getkey TOUCH K1 K2 K3',
       'del #2',
       'count ann'
     ],
     ticks: [1],
-    depth: 7
+    depth: 6
   },
   {
     name: 'rotate',
@@ -96,6 +98,72 @@ export const spaces: Space[] = [
     ],
     ticks: [1],
     depth: 6
+  },
+  {
+    name: 'change',
+    what: 'two owners, two ids: a token gets another owner, under a limit too, lifetime or attrs',
+    calls: [
+      'add K1 #1 ann {}',
+      'add K1 #1 ann {} TTL 3',
+      'add K2 #2 b/n {} TTL 2',
+      'add K2 #2 b/n {} IDLE 2 LIMIT 1 EVICT',
+      'change #1 OWNER b/n',
+      'change #1 OWNER b/n LIMIT 1 EVICT',
+      'change #1 LIMIT 1 REJECT OWNER ann TTL NEVER',
+      'change #1 TTL 2',
+      'change #1 IDLE 3 EVERY 2 TTL NEVER',
+      'change #2 IDLE NEVER',
+      'change #2 IDLE 2 OWNER ann IF {}',
+      'change #2 ATTRS {"a":1} IF {}',
+      'rotate #1 K3 GRACE 3',
+      'getkey TOUCH K1 K2',
+      'del #1',
+      'delkey K2',
+      'delowner ann',
+      'delowner b/n COUNT 1',
+      'list b/n'
+    ],
+    ticks: [1],
+    depth: 4
+  },
+  {
+    name: 'refresh',
+    what: 'two ids, three keys: rotation by the key, again within its grace, and reuse after it',
+    calls: [
+      'add K1 #1 ann {}',
+      'add K1 #1 ann {} TTL 4',
+      'add K2 #1 b/n {} IDLE 2 TTL 3',
+      'add K3 #2 ann {} IDLE 2',
+      'refresh K1 K2 GRACE 1 DETECT 3',
+      'refresh K1 K3 GRACE 2',
+      'refresh K2 K3 DETECT 2',
+      'refresh K2 K1 GRACE 2 DETECT 4',
+      'refresh K3 K1',
+      'rotate #1 K2 GRACE 2',
+      'getkey TOUCH K1 K2 K3',
+      'del #1',
+      'delkey K1',
+      'delowner ann'
+    ],
+    ticks: [1],
+    depth: 4
+  },
+  {
+    name: 'codes',
+    what: 'two names, three codes: tries that a new code does not refill, and how soon it may come',
+    calls: [
+      'makecode c1 d1 1 3 3',
+      'makecode c1 d2 {} 2 2 EVERY 1',
+      'makecode c1 d1 "a" 4 1 EVERY 2',
+      'makecode c2 d1 2 2 2',
+      'makecode c2 d3 2 4 2 EVERY 4',
+      'trycode c1 d1',
+      'trycode c1 d2',
+      'trycode c2 d1',
+      'trycode c2 d3'
+    ],
+    ticks: [1],
+    depth: 5
   },
   {
     name: 'pages',
@@ -124,20 +192,23 @@ export const spaces: Space[] = [
   },
   {
     name: 'hashes',
-    what: 'three hashes, each the newest of a name or of none',
+    what: 'three hashes, of an owner or of none, each the newest of a name or of none',
     calls: [
       'makehash h1 1 2',
       'makehash h1 "a" 3 REPLACES reset',
-      'makehash h2 {} 2 REPLACES reset',
+      'makehash h1 1 3 OWNER ann',
+      'makehash h2 {} 2 REPLACES reset OWNER ann',
+      'makehash h2 2 1 OWNER b/n REPLACES other',
       'makehash h3 [] 3 REPLACES other',
-      'makehash h2 2 1 REPLACES other',
       'gethash h1',
       'takehash h1',
       'takehash h2',
-      'delhash h3'
+      'delhash h3',
+      'delowner ann HASHES',
+      'delowner b/n HASHES COUNT 1'
     ],
     ticks: [1],
-    depth: 8
+    depth: 4
   },
   {
     name: 'all',
@@ -150,14 +221,15 @@ export const spaces: Space[] = [
       'add K3 #3 ann {} IDLE 3 EVERY 2 LIMIT 2 EVICT',
       'getkey TOUCH K1 K2 K3',
       'set #1 {"a":1}',
+      'change #2 OWNER ann LIMIT 1 EVICT',
       'rotate #1 K3 GRACE 2',
-      'rotate #2 K1',
+      'refresh K1 K2 GRACE 1 DETECT 2',
       'del #2',
       'delkey K1',
-      'delowner ann EXCEPT #1',
+      'delowner ann EXCEPT #1 HASHES',
       'delowner b/n COUNT 1',
       'list ann COUNT 1',
-      'makehash h1 1 2 REPLACES reset',
+      'makehash h1 1 2 REPLACES reset OWNER ann',
       'takehash h1'
     ],
     ticks: [1],
@@ -171,8 +243,12 @@ export const spaces: Space[] = [
       'add K1 #2 b/n {} TTL 2',
       'add K2 #1 b/n {} LIMIT 1 EVICT',
       'add K2 #2 ann {} IDLE 2 LIMIT 1 EVICT',
+      'change #1 OWNER b/n LIMIT 1 EVICT',
+      'change #2 OWNER ann',
       'rotate #1 K3 GRACE 2',
       'rotate #2 K1',
+      'refresh K1 K3 GRACE 1 DETECT 3',
+      'refresh K2 K1 DETECT 2',
       'getkey TOUCH K1 K2 K3',
       'getkey TOUCH K2',
       'get #1',
@@ -191,15 +267,45 @@ export const spaces: Space[] = [
     depth: 4
   },
   {
+    name: 'torn',
+    what: "an owner's hashes and a code, where Redis evicts any one name and others write",
+    calls: [
+      'makehash h1 1 2 REPLACES reset OWNER ann',
+      'makehash h1 2 3',
+      'makehash h2 [] 2 OWNER ann',
+      'gethash h1',
+      'takehash h1',
+      'delhash h2',
+      'delowner ann HASHES',
+      'makecode c1 d1 1 3 2 EVERY 1',
+      'trycode c1 d1',
+      'trycode c1 d2'
+    ],
+    ticks: [1],
+    evicts: true,
+    puts: [
+      ['hash:h1', [['a', 1]]],
+      ['hash:h2', 'text'],
+      ['latest:reset', 'h2'],
+      ['latest:reset', [['a', 1]]],
+      ['hashes:ann', 'text'],
+      ['hashes:ann', [['a', 1]]],
+      ['code:c1', 'text']
+    ],
+    depth: 4
+  },
+  {
     name: 'clock',
-    what: 'one owner, two ids: the clock steps back, before all that has expired is deleted',
+    what: 'two owners, two ids: the clock steps back, before all that has expired is deleted',
     calls: [
       'add K1 #1 ann {} TTL 2',
       'add K1 #1 ann {} IDLE 2',
       'add K2 #2 ann {} TTL 4 LIMIT 1 EVICT',
       'add K2 #2 ann {}',
       'getkey TOUCH K1 K2',
+      'change #1 OWNER b/n TTL 3',
       'rotate #1 K3 GRACE 3',
+      'refresh K1 K3 DETECT 3',
       'set #1 {"a":1}',
       'del #2',
       'delkey K1',
@@ -209,16 +315,18 @@ export const spaces: Space[] = [
     ],
     ticks: [3],
     back: 3,
-    depth: 5
+    depth: 4
   },
   {
     name: 'foreign',
-    what: 'names that hold what is not ours: text, another type, an id of another key',
+    what: 'tokens whose names hold what is not ours: text, another type, an id of another key',
     calls: [
       'add K1 #1 ann {}',
       'add K1 #1 ann {} LIMIT 1 EVICT',
       'add K2 #2 ann {} TTL 2 LIMIT 2 REJECT',
+      'change #1 OWNER b/n',
       'rotate #1 K2 GRACE 2',
+      'refresh K1 K2 DETECT 2',
       'getkey TOUCH K1',
       'getkey PEEK K1 K2',
       'get #1',
@@ -227,11 +335,7 @@ export const spaces: Space[] = [
       'delkey K1',
       'delowner ann',
       'count ann',
-      'list ann',
-      'makehash h1 1 2 REPLACES reset',
-      'takehash h1',
-      'delhash h1',
-      'gethash h1'
+      'list ann'
     ],
     ticks: [1],
     puts: [
@@ -241,8 +345,8 @@ export const spaces: Space[] = [
       ['id:#1', 'K2'],
       ['id:#1', [['a', 1]]],
       ['tokens:ann', 'text'],
-      ['hash:h1', [['a', 1]]],
-      ['latest:reset', [['a', 1]]]
+      ['tokens:ann', [[idOf(1), 4102444800000.5]]],
+      ['tokens:b/n', 'text']
     ],
     depth: 3
   }

@@ -7,7 +7,7 @@
  */
 import { inOrder, type Ledger, type Moment, recordOf, type Token } from './ledger'
 import { nameOf } from './names'
-import type { Keyspace, Reply } from './redis-model'
+import { type Keyspace, membersOf, type Reply } from './redis-model'
 
 export interface Call {
   script: string
@@ -62,29 +62,29 @@ const surely = (tokens: Token[], { ended }: Moment): Token[] =>
 /** The options among arguments: a word and what stands behind it. */
 function options(words: string[]): Record<string, string | undefined> {
   const found: Record<string, string> = {}
-  for (let i = 0; i < words.length; i += 2) {
-    found[words[i]!] = words[i + 1]!
-    if (words[i] === 'LIMIT') found.policy = words[2 + i++]!
+  const rest = [...words]
+  for (let word = rest.shift(); word !== undefined; word = rest.shift()) {
+    found[word] = word === 'HASHES' ? '' : rest.shift()!
+    if (word === 'LIMIT') found.policy = rest.shift()!
   }
   return found
 }
 
+/** What is not given stays as it is; NEVER takes it away. */
+const msOf = (given: string | undefined, stored?: number): number | undefined =>
+  given === undefined ? stored : given === 'NEVER' ? undefined : Number(given)
+
 const SPEC: Record<string, Spec> = {
-  add(ledger, [key, id, owner_id, attrs, ...words], { at, reply, found }) {
+  add(ledger, [key, id, owner_id, attrs, ...words], run) {
+    const { at } = run
     const same = ledger.tokens.get(id!)
     if (same && same.key === key) return triple(same)
     if (same || ledger.isUsed(key!)) return new ErrorOf('TSKEYTAKEN')
     const { TTL, IDLE, EVERY, LIMIT, policy } = options(words)
     const limit = Number(LIMIT ?? Infinity)
     const owned = ledger.listed(owner_id!, at)
-    const sure = surely(owned, at)
-    if (policy === 'REJECT' && owned.length >= limit) {
-      const is = sure.length >= limit || codeOf(reply) === 'TSLIMIT'
-      if (is) return new ErrorOf('TSLIMIT')
-    }
-    const evicted = Array.isArray(reply) ? (reply.slice(3) as string[]) : []
-    const own = (each: string): boolean => ledger.tokens.get(each)?.owner_id === owner_id
-    for (const each of evicted.filter(own)) ledger.revoke(each)
+    const room = roomFor(ledger, owned, { limit, policy }, run)
+    if (room instanceof ErrorOf) return room
 
     const ends_at = TTL === undefined ? undefined : at.now + Number(TTL)
     const idle = IDLE === undefined ? undefined : Number(IDLE)
@@ -99,18 +99,35 @@ const SPEC: Record<string, Spec> = {
       ...lifetime
     }
     ledger.tokens.set(id!, token)
-    return (answer) => {
-      const head = text((answer as Reply[]).slice(0, 3))
-      if (head !== text(triple(token))) return `expected ${text(triple(token))}`
-      const set = found.get(nameOf('tokens', owner_id!))?.value ?? []
-      const isStale = typeof set !== 'string' && set.some(([, score]) => score < at.now)
-      if (isStale) return 'ids whose time is over are left'
-      return wronglyEvicted(evicted, owned, sure, policy === 'EVICT' ? limit : Infinity)
-    }
+    return (answer) => wronglyListed(token, answer, run) || room(answer)
+  },
+  change(ledger, [id, ...words], run) {
+    const { at } = run
+    const { OWNER, LIMIT, policy, TTL, IDLE, EVERY, ATTRS, IF } = options(words)
+    const token = ledger.tokens.get(id!)
+    if (!token || token.ends <= at.now) return null
+    if (IF !== undefined && IF !== token.attrs) return new ErrorOf('TSCONFLICT')
+    const owner_id = OWNER ?? token.owner_id
+    const others = ledger.listed(owner_id, at).filter((each) => each.id !== id)
+    const limit = Number(LIMIT ?? Infinity)
+    const room = roomFor(ledger, others, { limit, policy }, run)
+    if (room instanceof ErrorOf) return room
+
+    const idle = msOf(IDLE, token.idle)
+    const every = IDLE === undefined ? token.every : idle && Number(EVERY ?? Math.ceil(idle / 10))
+    const ttl = msOf(TTL)
+    const ends_at = TTL === undefined ? token.ends_at : ttl && at.now + ttl
+    const isUse = TTL !== undefined || IDLE !== undefined
+    const used = Math.min(ends_at ?? Infinity, at.now + (idle ?? Infinity))
+    const lifetime = { ends: isUse ? used : token.ends, ends_at, idle, every }
+    const changed = { ...token, owner_id, attrs: ATTRS ?? token.attrs, ...lifetime }
+    ledger.revoke(id!)
+    ledger.tokens.set(id!, changed)
+    return (answer) => wronglyListed(changed, answer, run) || room(answer)
   },
   getkey(ledger, [use, ...keys], { at, reply }) {
     return keys.flatMap((key, i) => {
-      const token = ledger.opened(key)
+      const token = ledger.opened(key, at)
       const answered = (reply as Reply[])[2 * i]
       if (!token || (token.ends <= at.ended && answered === null)) return [null, 0]
       const { id, idle, every, ends, ends_at } = token
@@ -137,23 +154,47 @@ const SPEC: Record<string, Spec> = {
     if (IF !== undefined && IF !== token.key) return new ErrorOf('TSCONFLICT')
     if (ledger.isUsed(newkey!)) return new ErrorOf('TSKEYTAKEN')
     ledger.tokens.set(id!, { ...token, key: newkey! })
-    if (GRACE) ledger.old.set(token.key, { id: id!, till: at.now + Number(GRACE) })
+    const till = at.now + Number(GRACE)
+    if (GRACE) ledger.old.set(token.key, { id: id!, till, ends: till })
     return tripleOf(ledger.tokens.get(id!))
+  },
+  refresh(ledger, [key, newkey, ...words], { at }) {
+    const { GRACE, DETECT } = options(words)
+    const token = ledger.led(key!)
+    if (!token || token.ends <= at.now) return null
+    if (token.key === newkey) return triple(token)
+    const { id, owner_id, idle, ends_at } = token
+    if (ledger.isPast(key!, at)) {
+      ledger.old.delete(key!)
+      ledger.revoke(id)
+      return [id, owner_id]
+    }
+    if (ledger.isUsed(newkey!)) return new ErrorOf('TSKEYTAKEN')
+    const till = GRACE ? at.now + Number(GRACE) : 0
+    const known = DETECT ? Math.min(at.now + Number(DETECT), ends_at ?? Infinity) : till
+    if (known > 0) ledger.old.set(token.key, { id, till, ends: known })
+    const used = Math.min(at.now + (idle ?? Infinity), ends_at ?? Infinity)
+    ledger.tokens.set(id, { ...token, key: newkey!, ends: idle ? used : token.ends })
+    return tripleOf(ledger.tokens.get(id))
   },
   del(ledger, [id]) {
     const had = ledger.tokens.has(id!)
     ledger.revoke(id!)
     return had ? 1 : 0
   },
-  delkey(ledger, [key]) {
-    const token = ledger.opened(key!)
+  delkey(ledger, [key], { at }) {
+    const token = ledger.led(key!)
+    if (token && ledger.isPast(key!, at)) return 0
     ledger.old.delete(key!)
     if (token) ledger.revoke(token.id)
     return token ? 1 : 0
   },
   delowner(ledger, [owner_id, ...words], { at, found }) {
-    const { EXCEPT, COUNT } = options(words)
+    const { EXCEPT, COUNT, HASHES } = options(words)
     const count = Number(COUNT ?? Infinity)
+    const made = HASHES === undefined ? undefined : ledger.made.get(owner_id!)
+    for (const hash of made?.keys() ?? []) ledger.hashes.delete(hash)
+    if (HASHES !== undefined) ledger.made.delete(owner_id!)
     const isLeft = ({ id }: Token): boolean => found.has(nameOf('id', id))
     const mine = ledger.of(owner_id!).filter(({ id }) => id !== EXCEPT)
     const gone = mine.filter((token) => !isLeft(token))
@@ -194,16 +235,21 @@ const SPEC: Record<string, Spec> = {
       return cursor !== '' && !owned.some(isLater) && 'the cursor leads nowhere'
     }
   },
-  makehash(ledger, [hash, value, ttl, , name], { at, found }) {
+  makehash(ledger, [hash, value, ttl, ...words], { at }) {
+    const { REPLACES: name, OWNER } = options(words)
     if (ledger.hashes.has(hash!)) return 0
+    const older = ledger.latest.get(name ?? '')?.hash ?? ''
+    const ends = at.now + Number(ttl)
+    if (OWNER !== undefined) {
+      const made = [...(ledger.made.get(OWNER) ?? [])]
+      const kept = made.filter(([each, end]) => end >= at.now && each !== older)
+      ledger.made.set(OWNER, new Map(kept).set(hash!, ends))
+    }
     if (name !== undefined) {
-      ledger.hashes.delete(ledger.latest.get(name)?.hash ?? '')
-      // Set after the hash, so it may end a ms after it.
-      const isLater = found.get(nameOf('latest', name))?.end === at.ended + Number(ttl)
-      const ends = (isLater ? at.ended : at.now) + Number(ttl)
+      ledger.hashes.delete(older)
       ledger.latest.set(name, { hash: hash!, ends })
     }
-    ledger.hashes.set(hash!, { value: value!, ends: at.now + Number(ttl) })
+    ledger.hashes.set(hash!, { value: value!, ends })
     return 1
   },
   gethash: (ledger, [hash]) => ledger.hashes.get(hash!)?.value ?? null,
@@ -212,7 +258,50 @@ const SPEC: Record<string, Spec> = {
     ledger.hashes.delete(hash!)
     return value
   },
-  delhash: (ledger, [hash]) => (ledger.hashes.delete(hash!) ? 1 : 0)
+  delhash: (ledger, [hash]) => (ledger.hashes.delete(hash!) ? 1 : 0),
+  makecode(ledger, [name, digest, value, ttl, tries, ...words], { at }) {
+    const { EVERY } = options(words)
+    const held = ledger.codes.get(name!)
+    if (held?.left === 0 || at.now < (held?.made ?? 0) + Number(EVERY ?? 0)) return 0
+    const left = Math.min(held?.left ?? Infinity, Number(tries))
+    ledger.codes.set(name!, { digest, value, left, made: at.now, ends: at.now + Number(ttl) })
+    return 1
+  },
+  trycode(ledger, [name, digest]) {
+    const held = ledger.codes.get(name!)
+    if (held?.digest === undefined) return null
+    const isRight = held.digest === digest
+    const left = isRight ? held.left : held.left - 1
+    const { made, ends } = held
+    const goes = isRight || left === 0
+    ledger.codes.set(name!, goes ? { left, made, ends } : { ...held, left })
+    return isRight ? [1, held.value!] : [0, left]
+  }
+}
+
+/** Makes room under a limit among the tokens that an owner has; tells whether that was right. */
+function roomFor(
+  ledger: Ledger,
+  owned: Token[],
+  { limit, policy }: { limit: number; policy: string | undefined },
+  { at, reply }: Run
+): ErrorOf | Check {
+  const sure = surely(owned, at)
+  if (policy === 'REJECT' && owned.length >= limit) {
+    const is = sure.length >= limit || codeOf(reply) === 'TSLIMIT'
+    if (is) return new ErrorOf('TSLIMIT')
+  }
+  const evicted = Array.isArray(reply) ? (reply.slice(3) as string[]) : []
+  for (const { id } of owned) if (evicted.includes(id)) ledger.revoke(id)
+  return () => wronglyEvicted(evicted, owned, sure, policy === 'EVICT' ? limit : Infinity)
+}
+
+/** The token itself, and of those whose time is over none in its owner's set. */
+function wronglyListed(token: Token, reply: Reply, { at, found }: Run): string | false {
+  const head = text(Array.isArray(reply) ? reply.slice(0, 3) : reply)
+  if (head !== text(triple(token))) return `expected ${text(triple(token))}`
+  const set = membersOf(found.get(nameOf('tokens', token.owner_id)))
+  return set.some(([, score]) => score < at.now) && 'ids whose time is over are left'
 }
 
 /** No more and no fewer than the limit asks for, and those that would end first. */
