@@ -28,6 +28,8 @@ export const HOUR = 3_600_000
 const IDLE = ['IDLE', HOUR] as const
 const TTL = ['TTL', 24 * HOUR] as const
 export const LASTING = [...TTL, ...IDLE]
+const GRACE = ['GRACE', 10_000] as const
+const REFRESH = [...GRACE, 'DETECT', 24 * HOUR]
 
 type Options = readonly (string | number)[]
 
@@ -89,6 +91,35 @@ const fresh = {
   before: (n: number): Call[] => [add(n, ownerOf(n))],
   after: (n: number): Call[] => [['del', idOf(n)]]
 }
+
+/** The old key is known for a day, so it is deleted as well. */
+const refreshed = {
+  before: fresh.before,
+  after: (n: number): Call[] => [...fresh.after(n), ['delkey', keyOf(n)]]
+}
+
+const refresh = (n: number, newkey: string, options: Options = REFRESH): Call => [
+  'refresh',
+  keyOf(n),
+  `${newkey}-${keyOf(n)}`,
+  ...options
+]
+
+const codeOf = (n: number): string => `login-${n}`
+const makecode = (n: number): Call => ['makecode', codeOf(n), keyOf(n), attrs, HOUR, 5]
+const code = {
+  before: (n: number): Call[] => [makecode(n)],
+  after: (n: number): Call[] => [['trycode', codeOf(n), keyOf(n)]]
+}
+
+const makehash = (n: number, owner: string): Call => [
+  'makehash',
+  keyOf(n),
+  attrs,
+  HOUR,
+  'OWNER',
+  owner
+]
 
 function delowner(count: number, calls: number): ScriptCall {
   // The numbers of a slice are consecutive, so those of their tokens, too.
@@ -181,6 +212,20 @@ export const SCRIPT_CALLS: ScriptCall[] = [
     holds: triple
   },
   {
+    name: 'change OWNER',
+    calls: 150,
+    ...fresh,
+    run: (n) => ['change', idOf(n), 'OWNER', `other-${ownerOf(n)}`],
+    holds: triple
+  },
+  {
+    name: 'change TTL IDLE',
+    calls: 150,
+    ...fresh,
+    run: (n) => ['change', idOf(n), ...LASTING],
+    holds: triple
+  },
+  {
     name: 'del',
     calls: 150,
     before: fresh.before,
@@ -205,8 +250,30 @@ export const SCRIPT_CALLS: ScriptCall[] = [
     name: 'rotate GRACE',
     calls: 150,
     ...fresh,
-    run: (n) => ['rotate', idOf(n), `new-${keyOf(n)}`, 'GRACE', 10_000],
+    run: (n) => ['rotate', idOf(n), `new-${keyOf(n)}`, ...GRACE],
     holds: triple
+  },
+  {
+    name: 'refresh',
+    calls: 150,
+    ...refreshed,
+    run: (n) => refresh(n, 'new'),
+    holds: triple
+  },
+  {
+    name: 'refresh within the grace',
+    calls: 150,
+    before: (n) => [...fresh.before(n), refresh(n, 'new')],
+    run: (n) => refresh(n, 'newer'),
+    after: (n) => [...refreshed.after(n), ['delkey', `new-${keyOf(n)}`]],
+    holds: triple
+  },
+  {
+    name: 'refresh, reuse',
+    calls: 150,
+    before: (n) => [...fresh.before(n), refresh(n, 'new', ['DETECT', HOUR])],
+    run: (n) => refresh(n, 'newer'),
+    holds: parts(2)
   },
   {
     name: 'count of 10',
@@ -227,10 +294,27 @@ export const SCRIPT_CALLS: ScriptCall[] = [
   delowner(10, 20),
   delowner(1000, 1),
   {
+    name: 'delowner HASHES of 10, and of 10 hashes',
+    calls: 20,
+    before: (n) => [
+      ...added(FRESH + n * 10, 10, `leaving-${n}`),
+      ...Array.from({ length: 10 }, (_, i) => makehash(FRESH + n * 10 + i, `leaving-${n}`))
+    ],
+    run: (n) => ['delowner', `leaving-${n}`, 'HASHES'],
+    holds: is(10)
+  },
+  {
     name: 'makehash',
     calls: 150,
     run: (n) => ['makehash', keyOf(n), attrs, HOUR],
     after: (n) => [['delhash', keyOf(n)]],
+    holds: is(1)
+  },
+  {
+    name: 'makehash OWNER',
+    calls: 150,
+    run: (n) => makehash(n, ownerOf(n)),
+    after: (n) => [['delowner', ownerOf(n), 'HASHES']],
     holds: is(1)
   },
   {
@@ -252,11 +336,31 @@ export const SCRIPT_CALLS: ScriptCall[] = [
     before: (n) => [['makehash', keyOf(n), attrs, HOUR]],
     run: (n) => ['delhash', keyOf(n)],
     holds: is(1)
+  },
+  {
+    name: 'makecode',
+    calls: 150,
+    run: makecode,
+    after: code.after,
+    holds: is(1)
+  },
+  {
+    name: 'trycode, right',
+    calls: 150,
+    before: code.before,
+    run: (n) => code.after(n)[0]!,
+    holds: (reply) => parts(2)(reply) && text((reply as unknown[])[1])
+  },
+  {
+    name: 'trycode, wrong',
+    calls: 150,
+    ...code,
+    run: (n) => ['trycode', codeOf(n), 'wrong'],
+    holds: (reply) => parts(2)(reply) && (reply as number[])[1] === 4
   }
 ]
 
-/** The scripts that a row calls, in whatever part. */
-export function scriptsOf({ before, run, after }: ScriptCall): string[] {
-  const calls = [...(before?.(0) ?? []), run(0), ...(after?.(0) ?? [])]
-  return [...new Set(calls.map(([script]) => script))]
+/** What a row calls, in whatever part. */
+export function callsOf({ before, run, after }: ScriptCall): Call[] {
+  return [...(before?.(0) ?? []), run(0), ...(after?.(0) ?? [])]
 }

@@ -9,10 +9,10 @@ import { idOf, keyOf } from './numbered'
 import type { Progress } from './progress'
 import {
   add,
+  callsOf,
   FRESH,
   LASTING,
   SCRIPT_CALLS,
-  scriptsOf,
   SETUP,
   type Call,
   type ScriptCall
@@ -80,12 +80,12 @@ async function times(
   rounds: number,
   progress: Progress
 ): Promise<Record<string, number[]>[]> {
-  const there = (script: string): boolean => sets.every((set) => set.digest(script) !== undefined)
+  const there = (call: Call): boolean => sets.every((set) => set.takes(call))
   const differ = ([script]: Call): boolean =>
     new Set(sets.map((set) => set.digest(script))).size === sets.length
-  const rows = SCRIPT_CALLS.filter((row) => scriptsOf(row).every(there) && differ(row.run(FRESH)))
+  const rows = SCRIPT_CALLS.filter((row) => callsOf(row).every(there) && differ(row.run(FRESH)))
   for (const set of sets) {
-    await set.run(SETUP.filter(([script]) => there(script)))
+    await set.run(SETUP.filter(there))
   }
   await redis.set(PLAIN_GET, VALUE)
   const found = sets.map((): Record<string, number[]> => ({}))

@@ -9,28 +9,36 @@ const CHUNK = 1000
 export class ScriptSet {
   readonly #redis: Redis
   readonly #root: string
-  readonly #digests: Map<string, string>
+  readonly #texts = new Map<string, string>()
+  readonly #digests = new Map<string, string>()
 
-  private constructor(redis: Redis, root: string, digests: Map<string, string>) {
+  private constructor(redis: Redis, root: string) {
     this.#redis = redis
     this.#root = root
-    this.#digests = digests
   }
 
   static async load(redis: Redis, folder: string, root: string): Promise<ScriptSet> {
-    const digests = new Map<string, string>()
+    const set = new ScriptSet(redis, root)
     for (const file of readdirSync(folder)) {
       if (!file.endsWith('.lua')) continue
       const text = readFileSync(join(folder, file), 'utf8')
-      const digest = (await redis.script('LOAD', text)) as string
-      digests.set(basename(file, '.lua'), digest)
+      const name = basename(file, '.lua')
+      set.#texts.set(name, text)
+      set.#digests.set(name, (await redis.script('LOAD', text)) as string)
     }
-    return new ScriptSet(redis, root, digests)
+    return set
   }
 
   /** Undefined when the folder has no such script. */
   digest(script: string): string | undefined {
     return this.#digests.get(script)
+  }
+
+  /** Whether the folder has that script, with the options of the call. */
+  takes([script, ...args]: Call): boolean {
+    const text = this.#texts.get(script)
+    const words = args.filter((arg) => /^[A-Z]+$/.test(String(arg))) as string[]
+    return text !== undefined && words.every((word) => text.includes(word))
   }
 
   /** All calls, one after the other in the server; the first error rejects. */

@@ -32,6 +32,10 @@ const issueAnew: Operation = async (sized, n) => {
   await end(sized, n)
   await issue(sized, n)
 }
+const codeAndTry: Operation = async ({ store }, n) => {
+  const name = `login-${n}`
+  return store.tryCode(name, await store.makeCode(name))
+}
 
 /**
  * What is timed, and what is done untimed before and after, so that the next
@@ -50,10 +54,23 @@ const operations: Record<string, Steps> = {
   getKey: { run: ({ store }, n) => store.getKey(keyOf(n)) },
   get: { run: ({ store }, n) => store.get(idOf(n)) },
   set: { run: ({ store }, n) => store.set(idOf(n), CHANGED) },
+  change: {
+    run: ({ store }, n) => store.change(idOf(n), { owner_id: `other-${ownerOf(n)}` }),
+    after: issueAnew
+  },
   add: { before: end, run: issue },
   del: { run: end, after: issue },
   delKey: { run: ({ store }, n) => store.delKey(keyOf(n)), after: issue },
   rotate: { run: ({ store }, n) => store.rotate(idOf(n)), after: issueAnew },
+  refresh: {
+    run: ({ store }, n) => store.refresh(keyOf(n)),
+    after: async (sized, n) => {
+      await end(sized, n)
+      await sized.store.delKey(keyOf(n)) // known for a day else
+      await issue(sized, n)
+    }
+  },
+  'makeCode and tryCode': { run: codeAndTry },
   'list of 10': { run: ({ store }, n) => store.list(ownerOf(n)) },
   count: { run: ({ store }, n) => store.count(ownerOf(n)) }
 }

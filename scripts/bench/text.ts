@@ -142,11 +142,11 @@ function growthTable({ growth, settings }: Report): string {
 }
 
 function topologyTable({ topologies }: Report): string {
-  const rows = topologies.map(({ topology, bytes, add, getKey }) => [
+  const rows = topologies.map(({ topology, bytes, add, getKey, all }) => [
     topology,
-    ...[bytes, add, getKey].map(whole)
+    ...[bytes, add, getKey, all].map(whole)
   ])
-  const head = ['bytes a token', 'add/s', 'getKey/s']
+  const head = ['bytes a token', 'add/s', 'getKey/s', 'all, tokens/s']
   return table(['topology, 10 tokens an owner', ...head], rows)
 }
 

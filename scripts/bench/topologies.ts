@@ -19,6 +19,8 @@ export interface Topology {
   /** Calls per second. */
   add: number
   getKey: number
+  /** Tokens per second of a walk. */
+  all: number
 }
 
 interface Place {
@@ -102,13 +104,23 @@ export async function topologies(
       })
       const bytes = ((await used(masters)) - before) / topologyTokens
       const getKey = await perSecond(topologyTokens, (n) => tokens.getKey(keys[n]!))
-      found.push({ topology, bytes, add, getKey })
+      const all = await walked(tokens.all(), topologyTokens)
+      found.push({ topology, bytes, add, getKey, all })
     } finally {
       await tokens.quit()
       await stop()
     }
   }
   return found
+}
+
+/** Tokens per second of a walk that has to yield so many. */
+async function walked(tokens: AsyncIterable<{ id: string }>, wanted: number): Promise<number> {
+  const start = performance.now()
+  const seen = new Set<string>()
+  for await (const { id } of tokens) seen.add(id)
+  if (seen.size !== wanted) throw new Error(`all() yields ${seen.size} of ${wanted} tokens`)
+  return (1000 * seen.size) / (performance.now() - start)
 }
 
 async function used(masters: Redis[]): Promise<number> {

@@ -428,7 +428,7 @@ test('a run that is killed leaves every owner old or new, and the next one ends 
       return answer
     }
     require('./src/cli/migrate.ts').migrate(redis, ${JSON.stringify({ prefix, ...APPLY })})`
-  expect(await run(process.execPath, ['--import', 'tsx', '--eval', program])).toMatchObject({
+  expect(await run(process.execPath, ['--require', 'tsx/cjs', '--eval', program])).toMatchObject({
     code: -1,
     stdout: ''
   })
@@ -475,7 +475,7 @@ test('shows its progress on a terminal, and only there', async () => {
   const redis = client()
   const prefix = freshPrefix()
   await add(redis, prefix, { owner_id: 'ann', attrs: {} })
-  const command = `node --import tsx src/cli.ts migrate --url ${redisUrl()} --prefix ${prefix}`
+  const command = `node --require tsx/cjs src/cli.ts migrate --url ${redisUrl()} --prefix ${prefix}`
   const plain = await run('sh', ['-c', command])
   expect(plain.stderr).toBe('')
   const script = commandOf('script')
@@ -577,11 +577,14 @@ describe('on a server of its own', () => {
     }
   )
 
-  test('a key of this version that was rotated out, within its grace, is no stray', async () => {
+  test('what only this version has is no stray: old keys, codes, hashes of an owner', async () => {
     const tokens = store({ prefix: 'token', redis: server.url })
     const { id, key } = await tokens.add({ owner_id: 'ann' })
-    await tokens.rotate(id, { grace: 60 })
-    expect(await redis.get(`token:key:${key}`)).toMatch(id)
+    const rotated = (await tokens.rotate(id, { grace: 60 }))!
+    await tokens.refresh(rotated.key, { grace: null })
+    for (const old of [key, rotated.key]) expect(await redis.get(`token:key:${old}`)).toMatch(id)
+    await tokens.makeCode('ann')
+    await tokens.makeHash(1, { owner_id: 'ann' })
     expect(await migrate(redis, { prefix: 'token', ...DRY })).toHaveLength(1)
     await tokens.quit()
   })
