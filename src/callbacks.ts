@@ -1,3 +1,4 @@
+import { methodsOf } from './methods'
 import { nextTick } from './timers'
 
 /** What a method hands its outcome to when it is not to return a promise. */
@@ -24,7 +25,9 @@ type WithCallback<Method> = Method extends {
   : Method
 
 /** Methods that return promises, each with a callback as its last argument instead. */
-export type WithCallbacks<T> = { [Name in keyof T]: WithCallback<T[Name]> }
+export type WithCallbacks<T> = {
+  [Name in keyof T]: Name extends string ? WithCallback<T[Name]> : T[Name]
+}
 
 type Method = (this: unknown, ...args: unknown[]) => unknown
 
@@ -34,11 +37,9 @@ type Method = (this: unknown, ...args: unknown[]) => unknown
  * function is one of them.
  */
 export function takeCallbacks(prototype: object, own: Readonly<Record<string, number>>): void {
-  const methods = prototype as Record<string, Method>
-  for (const name of Object.getOwnPropertyNames(prototype)) {
-    if (name === 'constructor') continue
-    const value = withCallback(methods[name]!, own[name] ?? 0)
-    Object.defineProperty(prototype, name, { value })
+  for (const [on, name] of methodsOf(prototype)) {
+    const method = (on as Record<string, Method>)[name]!
+    Object.defineProperty(on, name, { value: withCallback(method, own[name] ?? 0) })
   }
 }
 

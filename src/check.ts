@@ -16,7 +16,7 @@ export function text(name: string, value: unknown): string {
 }
 
 /** Whether a value can be part of a name in Redis. */
-function isText(value: unknown): value is string {
+export function isText(value: unknown): value is string {
   return typeof value === 'string' && value !== '' && value.isWellFormed()
 }
 
@@ -33,16 +33,17 @@ export function integer(name: string, value: unknown, min: number, max: number):
 }
 
 /** Seconds, as milliseconds. */
-export function seconds(name: string, value: unknown): number {
+export function seconds(name: string, value: unknown, or = ''): number {
   const ms = typeof value === 'number' ? Math.round(value * 1000) : NaN
-  if (!(ms >= 1 && ms <= MAX_MS)) fail(name, `a number of seconds, from 0.001 to ${MAX_MS / 1000}`)
+  const expected = `a number of seconds, from 0.001 to ${MAX_MS / 1000}${or}`
+  if (!(ms >= 1 && ms <= MAX_MS)) fail(name, expected)
   return ms
 }
 
 /** Seconds as milliseconds, or the given default when absent; null says never. */
-export function lifetime(name: string, value: unknown, whenAbsent: number | null): number | null {
+export function lifetime<T>(name: string, value: unknown, whenAbsent: T): number | null | T {
   if (value === undefined) return whenAbsent
-  return value === null ? null : seconds(name, value)
+  return value === null ? null : seconds(name, value, ', or null')
 }
 
 export function boolean(name: string, value: unknown): boolean {

@@ -24,8 +24,10 @@ export interface RedisClient {
   off(event: string, listener: Listener): unknown
 }
 
-/** One server that holds names, as far as a walk over them needs it. */
+/** One server that holds names, as far as it is called by itself. */
 export interface Node {
+  readonly stream?: unknown
+  ping(): Promise<unknown>
   scan(
     cursor: string,
     match: 'MATCH',

@@ -44,9 +44,9 @@ export function readConfig(config: Config): Settings {
   const redis = readRedis(config.redis)
   check.text('prefix', prefix)
   const keyPrefix = keyPrefixOf(redis)
-  if (/:(key|id|tokens|hash|latest)(:|$)/.test(keyPrefix + prefix)) {
+  if (/:(key|id|tokens|hash|latest|hashes|code)(:|$)/.test(keyPrefix + prefix)) {
     const what = keyPrefix === '' ? 'prefix' : 'prefix behind keyPrefix'
-    const parts = 'key, id, tokens, hash and latest'
+    const parts = 'key, id, tokens, hash, latest, hashes and code'
     check.fail(what, `free of the parts ${parts}, which name the data of a store`)
   }
   const idle = check.lifetime('idle', config.idle, null)

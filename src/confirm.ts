@@ -1,4 +1,5 @@
 import type { Redis } from 'ioredis'
+import type { Args } from './args'
 import { apart, isCluster, masterOf, type RedisClient } from './client'
 import { errorText, raise } from './errors'
 import type { PendingCall } from './pending-call'
@@ -15,7 +16,7 @@ export type Confirmed = [reply: unknown, replicas: number, why: string]
 
 interface Write {
   script: ScriptName
-  args: (string | number)[]
+  args: Args
   replicas: number
   resolve(confirmed: Confirmed): void
   reject(error: Error): void
@@ -43,7 +44,7 @@ export class ConfirmedWrites {
   send(
     call: PendingCall<Confirmed>,
     script: ScriptName,
-    args: [root: string, ...rest: (string | number)[]],
+    args: [root: string, ...rest: Args],
     replicas: number
   ): Promise<Confirmed> {
     return this.#confirmerOf(args[0]).run(call, script, args, replicas)
@@ -114,7 +115,7 @@ class Confirmer {
   run(
     call: PendingCall<Confirmed>,
     script: ScriptName,
-    args: (string | number)[],
+    args: Args,
     replicas: number
   ): Promise<Confirmed> {
     return new Promise((resolve, reject) => {

@@ -1,4 +1,5 @@
 import type { Redis, RedisOptions } from 'ioredis'
+import type { Args } from './args'
 import {
   isClient,
   keyPrefixOf,
@@ -17,7 +18,7 @@ import { scripts, type ScriptName } from './scripts'
 import { clearTimeout, now, setTimeout } from './timers'
 import { Watchdog } from './watchdog'
 
-type Commands = Record<string, (...args: (string | number)[]) => Promise<unknown>>
+type Commands = Record<string, (...args: Args) => Promise<unknown>>
 
 // A name that shadows no method on a client which others share, and a new one whenever the
 // script changes.
@@ -78,8 +79,13 @@ export class Connection implements Line {
   }
 
   /** The servers that hold names. */
-  masters(): Promise<Node[]> {
-    return this.send('reset', () => Promise.resolve(mastersOf(this.client)))
+  masters(operation: string): Promise<Node[]> {
+    return this.send(operation, () => Promise.resolve(mastersOf(this.client)))
+  }
+
+  /** Asks each of them whether it answers. */
+  async ping(): Promise<void> {
+    await this.send('ping', () => Promise.all(mastersOf(this.client).map((node) => node.ping())))
   }
 
   /**
@@ -89,7 +95,7 @@ export class Connection implements Line {
   run(
     script: ScriptName,
     root: string,
-    args: readonly (string | number)[],
+    args: Readonly<Args>,
     replicas = 0,
     deadline = now() + this.timeout
   ): Promise<unknown> {

@@ -1,6 +1,6 @@
 /**
  * What every failure of the library is, apart from wrong arguments (those are TypeErrors).
- * Neither the message nor any property holds a key, a hash or attrs.
+ * Neither the message nor any property holds a key, a hash, a code or attrs.
  */
 export class TokenstoreError extends Error {
   // Spelt out in each class, since a bundler may give the classes themselves other names.
@@ -55,12 +55,30 @@ export class ReplicationError extends TokenstoreError {
   override readonly name = 'ReplicationError'
 }
 
+/**
+ * `TSREUSE`: `refresh` met a key that had been rotated out, longer than its grace ago: somebody
+ * has a copy. The token has been revoked.
+ */
+export class ReuseError extends TokenstoreError {
+  override readonly name = 'ReuseError'
+  /** Of the token that was revoked. */
+  readonly id: string
+  readonly owner_id: string
+
+  constructor(code: string, message: string, id = '', owner_id = '') {
+    super(code, message)
+    this.id = id
+    this.owner_id = owner_id
+  }
+}
+
 const KINDS: Record<string, typeof TokenstoreError> = {
   TSKEYTAKEN: KeyTakenError,
   TSLIMIT: LimitError,
   TSCONFLICT: ConflictError,
   TSUNAVAILABLE: UnavailableError,
-  TSREPLICATION: ReplicationError
+  TSREPLICATION: ReplicationError,
+  TSREUSE: ReuseError
 }
 
 /** An error of the kind that belongs to the code. */

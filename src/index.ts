@@ -12,6 +12,13 @@ declare namespace Tokenstore {
   export type AddedToken<Attrs extends object> = main.AddedToken<Attrs>
   export type Api = main.Api
   export type Callback<T> = main.Callback<T>
+  export type ChangedToken<Attrs extends object, Digest extends boolean> = main.ChangedToken<
+    Attrs,
+    Digest
+  >
+  export type ChangeOptions<Attrs extends object = Record<string, unknown>> =
+    main.ChangeOptions<Attrs>
+  export type CodeOptions = main.CodeOptions
   export type Config = main.Config
   export type DelOwnerOptions = main.DelOwnerOptions
   export type GetKeyOptions = main.GetKeyOptions
@@ -19,6 +26,7 @@ declare namespace Tokenstore {
   export type NewToken<Attrs extends object = Record<string, unknown>> = main.NewToken<Attrs>
   export type Page<T> = main.Page<T>
   export type PageOptions = main.PageOptions
+  export type RefreshOptions = main.RefreshOptions
   export type RotateOptions = main.RotateOptions
   export type StoredToken<Attrs extends object, Digest extends boolean> = main.StoredToken<
     Attrs,
@@ -29,6 +37,7 @@ declare namespace Tokenstore {
     Attrs extends object = Record<string, unknown>,
     Digest extends boolean = false
   > = main.Tokenstore<Attrs, Digest>
+  export type TriedCode<T = unknown> = main.TriedCode<T>
   export type WriteOptions = main.WriteOptions
 }
 

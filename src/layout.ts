@@ -15,13 +15,15 @@ export interface Layout {
   keyRoot(key: string): string | null
   idRoot(id: string): string | null
   hashRoot(hash: string): string | null
+  /** Of a code that a person types, by its name. */
+  codeRoot(name: string): string
   newKey(root: string, size: number): string
   newId(root: string): string
   /**
-   * With a name, the hash shares the root of all hashes of that name, so that one script
-   * can delete the older one.
+   * With an owner or a name, the hash shares the root of that owner, or of all hashes of that
+   * name, so that one script can delete them.
    */
-  newHash(size: number, name?: string): string
+  newHash(size: number, of?: string): string
   /**
    * The root of a name in Redis that begins with the prefix, null when it is none of the
    * store's.
@@ -39,6 +41,7 @@ export function singleRoot(prefix: string): Layout {
     keyRoot: root,
     idRoot: root,
     hashRoot: root,
+    codeRoot: root,
     newKey: (_root, size) => random(size),
     newId: () => uuidV7(),
     newHash: (size) => random(size),
@@ -54,7 +57,7 @@ const TAGS = 16384
 /**
  * Names under 16384 roots `prefix:{tag}`, by owner, so that they spread over the masters of
  * a cluster while all of one owner share a slot. A key and a hash begin with their tag, an
- * id ends with its number as 16 bits: each alone tells its root.
+ * id ends with its number as 16 bits: each alone tells its root. So does the name of a code.
  */
 export function partitioned(prefix: string): Layout {
   const rootOf = (tag: string): string => `${prefix}:{${tag}}`
@@ -62,20 +65,22 @@ export function partitioned(prefix: string): Layout {
   const byTag = (text: string): string | null =>
     numberOf(text) === null ? null : rootOf(text.slice(0, TAG))
   const byName = (name: string): string => tagOf(crc16(name) % TAGS)
+  const rootByName = (name: string): string => rootOf(byName(name))
   return {
     prefix,
     tagPattern: ':{???}',
-    ownerRoot: (owner_id) => rootOf(byName(owner_id)),
+    ownerRoot: rootByName,
     keyRoot: byTag,
     idRoot: (id) => {
       const n = /^[\da-f-]{23}-[\da-f]{12}$/.test(id) ? parseInt(id.slice(-4), 16) : NaN
       return n < TAGS ? rootOf(tagOf(n)) : null
     },
     hashRoot: byTag,
+    codeRoot: rootByName,
     newKey: (root, size) => random(size, tagOfRoot(root)),
     newId: (root) =>
       uuidV7().slice(0, -4) + numberOf(tagOfRoot(root))!.toString(16).padStart(4, '0'),
-    newHash: (size, name = uid2(TAG)) => random(size, byName(name)),
+    newHash: (size, of = uid2(TAG)) => random(size, byName(of)),
     rootOf: (name) => {
       const tag = /^:\{(.{3})\}:/s.exec(name.slice(prefix.length))?.[1]
       return tag === undefined ? null : byTag(tag)

@@ -9,12 +9,17 @@ export {
   KeyTakenError,
   LimitError,
   ReplicationError,
+  ReuseError,
   TokenstoreError,
   UnavailableError
 } from './errors'
+export { issuedAt } from './issued-at'
 export { scripts } from './scripts'
 export type {
   AddedToken,
+  ChangedToken,
+  ChangeOptions,
+  CodeOptions,
   Config,
   DelOwnerOptions,
   GetKeyOptions,
@@ -22,9 +27,11 @@ export type {
   NewToken,
   Page,
   PageOptions,
+  RefreshOptions,
   RotateOptions,
   StoredToken,
   Token,
+  TriedCode,
   WriteOptions
 } from './types'
 

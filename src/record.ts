@@ -10,7 +10,7 @@ const ATTRS = ',"attrs":'
 const OWNER = 56
 const ID = /^\{"id":"([^"\\]{36})"/
 const OWNED_BY = /,"owner_id":("(?!")[^"\\]*(?:\\.[^"\\]*)*")/
-const TIMES = /(?:,"ends_at":\d+)?(?:,"idle":\d+,"every":\d+)?/
+const TIMES = /(?:,"ends_at":\d+)?(?:,"idle":(\d+),"every":\d+)?/
 // Whatever fields a later version has.
 const MORE = /((?:,"[a-z_]+":\d+)*)$/
 const HEAD = new RegExp([ID, OWNED_BY, TIMES, MORE].map(({ source }) => source).join(''))
@@ -23,13 +23,15 @@ const TWICE = /("[a-z_]+":).*\1/
  */
 export function decode<Attrs extends object>([key, record, expires_at]: Triple): Token<Attrs> {
   const at = attrsAt(record)
-  const [head, id, owner, more] = HEAD.exec(record.slice(0, at)) ?? []
+  const [head, id, owner, idle, more] = HEAD.exec(record.slice(0, at)) ?? []
   if (!id || !owner || !record.endsWith('}}') || (more && TWICE.test(head!)))
     throw new TokenstoreError('TSRECORD', 'a record in Redis is foreign')
   const owner_id = owner.includes('\\') ? (parse('a record', owner) as string) : owner.slice(1, -1)
   const attrs = parse('a record', record.slice(at + ATTRS.length, -1)) as Attrs
   const token: Token<Attrs> = { key, id, owner_id, attrs }
-  if (Number(expires_at) > 0) token.expires_at = Number(expires_at)
+  const end = Number(expires_at)
+  if (end > 0) token.expires_at = end
+  if (end > 0 && idle) token.used_at = end - Number(idle)
   return token
 }
 
@@ -56,4 +58,8 @@ export function triples(reply: unknown[]): Triple[] {
   for (let i = 0; i < reply.length; i += 3)
     found.push([reply[i], reply[i + 1], reply[i + 2]] as Triple)
   return found
+}
+
+export function isOne(reply: unknown): boolean {
+  return Number(reply) === 1
 }

@@ -14,11 +14,13 @@ export interface Token<Attrs extends object = Record<string, unknown>> {
   attrs: Attrs
   /** Unix ms, by the clock of Redis. Only on a token that expires. */
   expires_at?: number
+  /** Unix ms, by the clock of Redis: it was last used then or later. Only on one with `idle`. */
+  used_at?: number
 }
 
 /**
- * A token as `get`, `set`, `update` and `list` answer it: without its key when only the
- * key's digest is stored.
+ * A token as every method but `add`, `getKey`, `rotate` and `refresh` answers it: without its
+ * key when only the key's digest is stored.
  */
 export type StoredToken<Attrs extends object, Digest extends boolean> = Digest extends true
   ? Omit<Token<Attrs>, 'key'>
@@ -48,11 +50,20 @@ export interface NewToken<Attrs extends object = Record<string, unknown>> {
   replicas?: number | undefined
 }
 
-/** What `add` answers. */
-export type AddedToken<Attrs extends object> = Token<Attrs> & {
+interface Evicting {
   /** With `onLimit: 'evict'`: the ids of the tokens that were revoked for this one. */
   evicted?: string[]
 }
+
+/** What `add` answers. */
+export type AddedToken<Attrs extends object> = Token<Attrs> & Evicting
+
+/** What `change` answers. */
+export type ChangedToken<Attrs extends object, Digest extends boolean> = StoredToken<
+  Attrs,
+  Digest
+> &
+  Evicting
 
 /** Some of an owner's tokens. */
 export interface Page<T> {
@@ -74,9 +85,35 @@ export interface WriteOptions {
   replicas?: number | undefined
 }
 
+/**
+ * What `change` is to change: one of `owner_id`, `attrs`, `ttl` and `idle` at least. What is
+ * absent stays as it is, whatever the store's defaults.
+ */
+export interface ChangeOptions<
+  Attrs extends object = Record<string, unknown>
+> extends WriteOptions {
+  /** Whose token it is from now on. */
+  owner_id?: string | undefined
+  /** Instead of the old ones. */
+  attrs?: Attrs | undefined
+  /** Seconds from now at which it expires. `null`: not by time of issue. */
+  ttl?: number | null | undefined
+  /** Seconds after its last use, from now on, at which it expires. `null`: not by disuse. */
+  idle?: number | null | undefined
+  /** With `owner_id`: at most so many live tokens of that owner, this one included. */
+  limit?: number | undefined
+  /**
+   * Over the limit: `'reject'` the call (a LimitError, the default), or `'evict'` those of that
+   * owner that would expire first.
+   */
+  onLimit?: 'reject' | 'evict' | undefined
+}
+
 export interface DelOwnerOptions extends WriteOptions {
   /** The id of a token to keep. */
   except?: string | undefined
+  /** Whether the owner's hashes go as well, whatever `except`. Default false. */
+  hashes?: boolean | undefined
 }
 
 export interface RotateOptions extends WriteOptions {
@@ -87,6 +124,21 @@ export interface RotateOptions extends WriteOptions {
    * ConflictError. A key within its grace is not.
    */
   from?: string | undefined
+  /** Forces the new key, of exactly `size` characters. */
+  key?: string | undefined
+}
+
+export interface RefreshOptions extends WriteOptions {
+  /**
+   * Seconds for which the old key goes on opening the token, and being refreshed, since the
+   * answer may have been lost. Default 10; null for none.
+   */
+  grace?: number | null | undefined
+  /**
+   * Seconds for which a key that was rotated out is recognised: to present it after its grace
+   * is reuse. Longer than `grace`. Default 86400; null for none.
+   */
+  detect?: number | null | undefined
 }
 
 export interface PageOptions {
@@ -99,9 +151,30 @@ export interface PageOptions {
 export interface HashOptions {
   /** Seconds. */
   ttl?: number | undefined
-  /** A name, e.g. `reset:user-7`: the hash made last under it is deleted. */
+  /**
+   * A name, e.g. `reset:user-7`: the hash made last under it is deleted, on a partitioned store
+   * if it had the same `owner_id`, or none as well.
+   */
   replaces?: string | undefined
+  /** Whose hash it is: `delOwner` with `hashes` deletes it. */
+  owner_id?: string | undefined
 }
+
+export interface CodeOptions {
+  /** 4 to 12. Default 6. */
+  digits?: number | undefined
+  /** Seconds that the code lives, and that its name remembers the tries. Default 600. */
+  ttl?: number | undefined
+  /** How many wrong codes end it, 1 to 1000. Default 5. */
+  tries?: number | undefined
+  /** Seconds after the last code within which there is no other; at most `ttl`. */
+  every?: number | undefined
+  /** What the right code resolves to: anything that JSON can carry. Default null. */
+  value?: unknown
+}
+
+/** What `tryCode` answers: what the code was made for, or how many tries are left. */
+export type TriedCode<T = unknown> = { ok: true; value: T } | { ok: false; left: number }
 
 /** How a store is set up. Everything is optional. */
 export interface Config {
@@ -134,8 +207,8 @@ export interface Config {
   /** Keep only SHA-256 digests of keys and hashes in Redis. Default false. */
   digest?: boolean | undefined
   /**
-   * Milliseconds within which Redis must have answered a command; `update`, `reset`, `each`
-   * and a `makeHash` that draws again send several. Default 2000.
+   * Milliseconds within which Redis must have answered a command; `update`, `reset`, `each`,
+   * `all`, `owners` and a `makeHash` that draws again send several. Default 2000.
    */
   timeout?: number | undefined
   /**
@@ -143,7 +216,10 @@ export interface Config {
    * for a prefix without a hash tag.
    */
   partitioned?: boolean | undefined
-  /** Writes of tokens and `takeHash` are answered once so many replicas have them. Default 0. */
+  /**
+   * Writes of tokens, `takeHash` and `tryCode` are answered once so many replicas have them.
+   * Default 0.
+   */
   replicas?: number | undefined
   /** Send the `getKey` calls of one tick together. Default true. */
   batch?: boolean | undefined

@@ -108,10 +108,12 @@ describe('with and without new', () => {
       'KeyTakenError',
       'LimitError',
       'ReplicationError',
+      'ReuseError',
       'Tokenstore',
       'TokenstoreError',
       'UnavailableError',
       'api',
+      'issuedAt',
       'scripts'
     ])
   })
@@ -418,21 +420,27 @@ describe('the rest', () => {
       'a:tokens',
       'a:b:hash',
       ':latest',
-      'token:hash:'
+      'token:hash:',
+      'token:hashes',
+      'code:a:code'
     ]) {
-      refused({ prefix }, 'prefix must be free of the parts key, id, tokens, hash and latest')
+      const parts = 'key, id, tokens, hash, latest, hashes and code'
+      refused({ prefix }, `prefix must be free of the parts ${parts}`)
     }
   })
 
   test('so is one that does so behind the keyPrefix of ioredis, wherever that stands', async () => {
     const says =
-      'prefix behind keyPrefix must be free of the parts key, id, tokens, hash and latest'
+      'prefix behind keyPrefix must be free of the parts ' +
+      'key, id, tokens, hash, latest, hashes and code'
     for (const [keyPrefix, prefix] of [
       ['app:', 'key'],
       ['app:', 'id:a'],
       ['app:tok', 'ens'],
       ['app:hash:', 'token'],
       ['app:latest', ':token'],
+      ['app:hashes', ':token'],
+      ['app:', 'code'],
       ['a:', 'b:key']
     ] as const) {
       const redis = `${redisUrl()}?keyPrefix=${encodeURIComponent(keyPrefix)}`

@@ -71,26 +71,33 @@ function everyCall(tokens: Tokenstore): Record<string, () => Promise<unknown>> {
     get: () => tokens.get('x'),
     set: () => tokens.set('x', {}),
     update: () => tokens.update('x', () => ({})),
+    change: () => tokens.change('x', { ttl: 60 }),
     del: () => tokens.del('x'),
     delKey: () => tokens.delKey(key),
-    delOwner: () => tokens.delOwner('user-7'),
+    refresh: () => tokens.refresh(key),
+    delOwner: () => tokens.delOwner('user-7', { hashes: true }),
     list: () => tokens.list('user-7'),
     page: () => tokens.list('user-7', { limit: 5 }),
     each: () => tokens.each('user-7').next(),
     count: () => tokens.count('user-7'),
+    all: () => tokens.all().next(),
+    owners: () => tokens.owners().next(),
     rotate: () => tokens.rotate('x'),
-    makeHash: () => tokens.makeHash('a', { replaces: 'b' }),
+    makeHash: () => tokens.makeHash('a', { replaces: 'b', owner_id: 'user-7' }),
     getHash: () => tokens.getHash('ABCDEFGH'),
     takeHash: () => tokens.takeHash('ABCDEFGH'),
     delHash: () => tokens.delHash('ABCDEFGH'),
+    makeCode: () => tokens.makeCode('a'),
+    tryCode: () => tokens.tryCode('a', '123'),
+    ping: () => tokens.ping(),
     reset: () => tokens.reset()
   }
 }
 
-// What is sent later than the first by more than 100 ms, on a slow machine, is
-// still waiting when the connection is given up.
+// On a slow machine what is asked later than the first by more than 20 ms is not sent, since
+// Redis is silent; what was sent more than 100 ms later waits when the connection is given up.
 const UNANSWERED =
-  /no answer from Redis within 300 ms|the connection was lost before Redis answered/
+  /no answer from Redis within 300 ms|Redis is behind|the connection was lost before Redis answered/
 
 /** All calls at once reject in time, and not with null or the like. */
 async function allUnavailable(tokens: Tokenstore, says: string | RegExp, ms = 1000): Promise<void> {
@@ -364,7 +371,7 @@ describe('a call rejects within the timeout', () => {
     later(() => process.kill(pid, 'SIGCONT'))
     await Promise.all([
       allUnavailable(ready, UNANSWERED),
-      allUnavailable(shared, 'no answer from Redis within 300 ms'),
+      allUnavailable(shared, UNANSWERED),
       allUnavailable(open({ redis: { port } }), 'no connection to Redis within 300 ms')
     ])
     process.kill(pid, 'SIGCONT')

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import { startRedis, type RedisServer } from '../../scripts/redis-server'
 import { Store } from '../../src/store'
-import { Tokenstore } from '../../src/main'
+import { ReuseError, Tokenstore } from '../../src/main'
 import type { Token } from '../../src/types'
 import { freshPrefix, keyspace } from '../support'
 import { topology } from '../methods/support'
@@ -93,11 +93,12 @@ const digestOf = (secret: string): string => createHash('sha256').update(secret)
 
 describe('a day of a store', () => {
   /**
-   * Uses every method and answers all keys and hashes, of which some end and
-   * some stay.
+   * Uses every method and answers all keys and hashes, of which some end and some stay, and
+   * all codes.
    */
-  async function day(tokens: Tokenstore): Promise<string[]> {
+  async function day(tokens: Tokenstore): Promise<{ secrets: string[]; codes: string[] }> {
     const secrets: string[] = []
+    const codes: string[] = []
     const keep = <T extends { key: string }>(token: T | null): T => {
       secrets.push(token!.key)
       return token!
@@ -115,6 +116,9 @@ describe('a day of a store', () => {
       await tokens.update(token.id, () => ({ a: 2 }))
       const rotated = keep(await tokens.rotate(token.id, { grace: 100 }))
       await Promise.all([token, rotated].map(({ key }) => tokens.getKey(key)))
+      await tokens.change(token.id, { owner_id: 'user-9', attrs: { a: 3 } })
+      const { key } = keep(await tokens.refresh(rotated.key))
+      await tokens.getKey(key)
       keep(await tokens.rotate(token.id))
       const leaving = keep(await tokens.add({ owner_id: 'user-7', limit: 50, onLimit: 'evict' }))
       await tokens.delKey(leaving.key)
@@ -129,12 +133,24 @@ describe('a day of a store', () => {
     await tokens.getHash(taken)
     await tokens.takeHash(taken)
     await tokens.delHash(deleted)
-    keep(await tokens.add({ owner_id: 'user-8' }))
-    await tokens.delOwner('user-8')
-    return secrets
+    secrets.push(await tokens.makeHash('c', { owner_id: 'user-8' }))
+    const reused = keep(await tokens.add({ owner_id: 'user-8' }))
+    keep(await tokens.refresh(reused.key, { grace: null }))
+    await expect(tokens.refresh(reused.key)).rejects.toThrow(ReuseError)
+    await tokens.delOwner('user-8', { hashes: true })
+    for await (const token of tokens.all()) expect(token).toHaveProperty('id')
+    for (const name of ['login:a', 'login:b', 'login:b']) {
+      const code = await tokens.makeCode(name, { digits: 12, value: 'of-a-code' })
+      const wrong = code!.replace(/./g, (digit) => String(9 - Number(digit)))
+      await tokens.tryCode(name, wrong)
+      codes.push(code!, wrong)
+    }
+    await tokens.tryCode('login:a', codes[0])
+    return { secrets, codes }
   }
 
-  test.each([true, false])('shows no key and no hash in Redis with digest: %s', async (digest) => {
+  const shows = 'shows no key and no hash in Redis with digest: %s, and no code'
+  test.each([true, false])(shows, async (digest) => {
     const watching = await watched()
     try {
       const tokens = Tokenstore({
@@ -143,8 +159,9 @@ describe('a day of a store', () => {
         timeout: 10_000,
         hashSize: 12
       })
-      const secrets = new Set(await day(tokens))
-      expect(secrets.size).toBe(3 * 5 + 5 + 1)
+      const { codes, ...seen } = await day(tokens)
+      const secrets = new Set(seen.secrets)
+      expect(secrets.size).toBe(3 * 6 + 5 + 3)
       const places = await placesOf(watching)
       await tokens.quit()
       const digests = new Set([...secrets].map(digestOf))
@@ -160,6 +177,8 @@ describe('a day of a store', () => {
             log: 0
           }[place] ?? 4
         const [plain, digested] = [foundIn(text, secrets), foundIn(text, digests)]
+        expect([place, foundIn(text, new Set(codes))]).toEqual([place, []])
+        if (place === 'MONITOR') expect(text).toContain('of-a-code')
         if (digest) {
           expect([place, plain]).toEqual([place, []])
           expect([place, digested.length >= shown]).toEqual([place, true])
@@ -204,6 +223,7 @@ test('names hold base64url(SHA-256(key)), and answers hold the key only where it
     expect(await tokens.get(token.id)).toEqual(rest)
     expect(await tokens.set(token.id, { a: 1 })).toEqual(rest)
     expect(await tokens.update(token.id, (attrs) => attrs)).toEqual(rest)
+    expect(await tokens.change(token.id, { attrs: { a: 1 } })).toEqual(rest)
     expect(await tokens.list('user-7')).toEqual([rest])
     expect(await tokens.list('user-7', { limit: 1 })).toEqual({
       tokens: [rest],
@@ -213,11 +233,11 @@ test('names hold base64url(SHA-256(key)), and answers hold the key only where it
       done: false,
       value: rest
     })
-    const rotated = await tokens.rotate(token.id, { grace: 100 })
-    expect(rotated).toEqual({
-      ...rest,
-      key: expect.stringMatching(/^[\w-]{24}$/)
-    })
+    expect(await tokens.all().next()).toEqual({ done: false, value: rest })
+    const between = await tokens.rotate(token.id, { grace: 100 })
+    const rotated = await tokens.refresh(between!.key, { grace: 100 })
+    for (const withKey of [between, rotated])
+      expect(withKey).toEqual({ ...rest, key: expect.stringMatching(/^[\w-]{24}$/) })
     expect(await tokens.getKey(key)).toEqual(token)
     expect(await tokens.getKey(rotated!.key)).toEqual(rotated)
     expect(await tokens.getHash(hash)).toBe('a')
@@ -226,6 +246,7 @@ test('names hold base64url(SHA-256(key)), and answers hold the key only where it
     for (const seen of [digestOf(key), digestOf(rotated!.key)]) {
       expect(await tokens.getKey(seen)).toBeNull()
       expect(await tokens.delKey(seen)).toBe(false)
+      expect(await tokens.refresh(seen)).toBeNull()
     }
     for (const seen of [digestOf(hash)]) {
       expect(await tokens.getHash(seen)).toBeNull()
@@ -251,6 +272,7 @@ describe('the whole method suite', () => {
   const url = process.env.TEST_REDIS_URL
   const config = topology.config
   const secrets = new Set<string>()
+  const codes = new Set<string>()
   const spies: jest.SpyInstance[] = []
   let watching: Watched
 
@@ -258,6 +280,11 @@ describe('the whole method suite', () => {
   // anywhere, by chance.
   const note = (secret: unknown): void => {
     if (typeof secret === 'string' && /^[\w-]{8,128}$/.test(secret)) secrets.add(secret)
+  }
+
+  const noteCode = (code: unknown): unknown => {
+    if (String(code).length === 12) codes.add(String(code))
+    return code
   }
 
   beforeAll(async () => {
@@ -269,13 +296,17 @@ describe('the whole method suite', () => {
       string,
       (...args: unknown[]) => Promise<unknown>
     >
-    for (const name of ['add', 'getKey', 'rotate', 'makeHash', 'getHash', 'takeHash', 'delHash']) {
+    const withKey = ['add', 'getKey', 'rotate', 'refresh']
+    const withHash = ['makeHash', 'getHash', 'takeHash', 'delHash']
+    for (const name of [...withKey, ...withHash, 'makeCode']) {
       const method = methods[name]!
       const spy = jest.spyOn(methods, name)
       spies.push(spy)
       spy.mockImplementation(function (this: unknown, ...args: unknown[]) {
         const answered = method.apply(this, args)
         return (answered as Promise<unknown> | undefined)?.then((answer) => {
+          // Shorter ones are found in any time or number.
+          if (name === 'makeCode') return noteCode(answer)
           note(
             name === 'makeHash'
               ? answer
@@ -304,10 +335,11 @@ describe('the whole method suite', () => {
     })
   }
 
-  test('has shown no key and no hash in Redis', async () => {
+  test('has shown no key, no hash and no code in Redis', async () => {
     expect(secrets.size).toBeGreaterThan(1000)
+    expect(codes.size).toBeGreaterThan(4)
     for (const [place, text] of Object.entries(await placesOf(watching))) {
-      expect([place, foundIn(text, secrets)]).toEqual([place, []])
+      expect([place, foundIn(text, secrets), foundIn(text, codes)]).toEqual([place, [], []])
     }
   })
 })

@@ -51,17 +51,28 @@ test.each(strays)('no token is made of a foreign record: %s', (_, record) => {
   expect((error as Error).message).not.toContain('eve')
 })
 
+/** What may stand before attrs, and what a token that ends at 50 has of it. */
+const FIELDS: [fields: string, read: object][] = [
+  ['', {}],
+  [',"ends_at":50', {}],
+  [',"idle":5,"every":1', { used_at: 45 }],
+  [',"ends_at":70,"idle":5,"every":1', { used_at: 45 }],
+  [',"ends_at":50,"later":1', {}],
+  [',"idle":5,"every":1,"later":1', { used_at: 45 }]
+]
+
 describe('what scripts write is read back', () => {
   test.each(ATTRS)('attrs: %s', (_, attrs) => {
-    for (const fields of ['', ',"ends_at":5', ',"idle":5,"every":1', ',"ends_at":5,"later":1']) {
+    for (const [fields, read] of FIELDS) {
       const record = `{"id":"${id(1)}","owner_id":"o"${fields},"attrs":${attrs}}`
       expect(attrsText(record)).toBe(attrs)
-      expect(decode(['k1', record, 5])).toEqual({
+      expect(decode(['k1', record, 50])).toEqual({
         key: 'k1',
         id: id(1),
         owner_id: 'o',
         attrs: JSON.parse(attrs),
-        expires_at: 5
+        expires_at: 50,
+        ...read
       })
     }
   })

@@ -31,6 +31,7 @@ describe.each(REFUSALS)('a server that answers %s', (code, refuse) => {
   let tokens: Tokenstore
   let port: number
   let kept: { key: string; id: string }
+  let typed: string | null
 
   beforeEach(async () => {
     const started = await server('--save', '')
@@ -38,6 +39,7 @@ describe.each(REFUSALS)('a server that answers %s', (code, refuse) => {
     // A client of the caller's stays with a replica.
     tokens = open({ redis: own(port), timeout })
     kept = await tokens.add({ owner_id: 'ann', attrs: { a: 1 } })
+    typed = await tokens.makeCode('login')
     const brief = await tokens.add({ owner_id: 'ann', ttl: 0.05 })
     await until(async () => (await tokens.getKey(brief.key)) === null)
     await refuse(port, started.dir)
@@ -49,8 +51,14 @@ describe.each(REFUSALS)('a server that answers %s', (code, refuse) => {
       () => tokens.add({ owner_id: 'ann' }),
       () => tokens.set(kept.id, {}),
       () => tokens.update(kept.id, () => ({})),
+      () => tokens.change(kept.id, { ttl: 60 }),
       () => tokens.rotate(kept.id),
-      () => tokens.makeHash(1)
+      () => tokens.refresh(kept.key),
+      () => tokens.makeHash(1, { owner_id: 'ann' }),
+      () => tokens.makeCode('login'),
+      // Nobody learns which of the two is right.
+      () => tokens.tryCode('login', typed),
+      () => tokens.tryCode('login', 'wrong')
     ]
     for (const write of writes) {
       const error: unknown = await write().catch((error: unknown) => error)
@@ -69,7 +77,9 @@ describe.each(REFUSALS)('a server that answers %s', (code, refuse) => {
     expect(page).toMatchObject({ tokens: [{ id: kept.id }], cursor: null })
     const walked: string[] = []
     for await (const { id } of tokens.each('ann')) walked.push(id)
-    expect(walked).toEqual([kept.id])
+    for await (const { id } of tokens.all()) walked.push(id)
+    for await (const owner_id of tokens.owners()) walked.push(owner_id)
+    expect(walked).toEqual([kept.id, kept.id, 'ann'])
   })
 })
 

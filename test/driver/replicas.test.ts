@@ -1,5 +1,5 @@
 import { startMaster, startReplica, type Node } from '../../scripts/redis-cluster'
-import { ReplicationError, UnavailableError } from '../../src/main'
+import { ReplicationError, ReuseError, UnavailableError } from '../../src/main'
 import { client, closeAfterAll, freshPrefix, keyspace, names, store, until } from '../support'
 
 // Servers of their own, whose commands the tests count.
@@ -155,4 +155,70 @@ test('a user who may not WAIT is told so', async () => {
   const error = (await caught(tokens.add({ owner_id: 'ann' }))) as Error
   expect(error).toBeInstanceOf(ReplicationError)
   expect(error.message).toMatch(/^add: done, but confirmed by 0 of 1 replicas: NOPERM .*wait/)
+})
+
+describe('of change, refresh, tryCode and delOwner with hashes', () => {
+  test('a replica has each once it is answered, and that a key was used again', async () => {
+    const prefix = freshPrefix()
+    const tokens = store({ redis: master.url, prefix, replicas: 1, timeout: 20_000 })
+    const copied = async (): Promise<unknown> => {
+      const [here, there] = await Promise.all(
+        [master, replica].map(({ redis }) => keyspace(redis, prefix))
+      )
+      expect(there).toEqual(here)
+      return there
+    }
+    const token = await tokens.add({ owner_id: 'ann' })
+    await tokens.change(token.id, { owner_id: 'bob', ttl: 1000 })
+    await copied()
+    const { key } = (await tokens.refresh(token.key, { grace: null }))!
+    await copied()
+    expect(await tokens.getKey(key)).toMatchObject({ owner_id: 'bob' })
+    await expect(tokens.refresh(token.key)).rejects.toBeInstanceOf(ReuseError)
+    expect(await copied()).toEqual({})
+    expect(await calls(master, 'wait')).toBe(4)
+
+    // What is made is not waited for, what is used up is.
+    const code = await tokens.makeCode('login')
+    await tokens.makeHash('a', { owner_id: 'ann' })
+    expect(await calls(master, 'wait')).toBe(4)
+    expect(await tokens.tryCode('login', 'wrong')).toEqual({ ok: false, left: 4 })
+    expect(await tokens.tryCode('login', code)).toEqual({ ok: true, value: null })
+    expect(await tokens.delOwner('ann', { hashes: true })).toBe(0)
+    expect(await copied()).toEqual({})
+    expect(await calls(master, 'wait')).toBe(7)
+    expect(await tokens.tryCode('login', code, { replicas: 0 })).toEqual({ ok: false, left: 0 })
+    expect(await calls(master, 'wait')).toBe(7)
+  })
+
+  test('without a replica each is done, and rejects', async () => {
+    const prefix = freshPrefix()
+    const redis = lone.url
+    const tokens = store({ redis, prefix })
+    const confirmed = store({ redis, prefix, replicas: 1, timeout: 20_000 })
+    const unconfirmed = async (method: string, call: Promise<unknown>): Promise<void> => {
+      const rejected = caught(call)
+      await endWait(lone)
+      expect(await rejected).toMatchObject({
+        name: 'ReplicationError',
+        message: `${method}: done, but confirmed by 0 of 1 replicas`
+      })
+    }
+    const { id, key } = await tokens.add({ owner_id: 'ann' })
+    const code = await tokens.makeCode('login')
+    const hash = await tokens.makeHash('a', { owner_id: 'bob' })
+    await unconfirmed('change', confirmed.change(id, { owner_id: 'bob' }))
+    expect(await tokens.get(id)).toMatchObject({ owner_id: 'bob' })
+    await unconfirmed('refresh', confirmed.refresh(key, { grace: null }))
+    expect(await tokens.getKey(key)).toBeNull()
+    // Whose revocation may be undone is not told yet.
+    await unconfirmed('refresh', confirmed.refresh(key))
+    expect(await tokens.get(id)).toBeNull()
+    await unconfirmed('trycode', confirmed.tryCode('login', code))
+    expect(await tokens.tryCode('login', code)).toEqual({ ok: false, left: 0 })
+    await unconfirmed('delowner', confirmed.delOwner('bob', { hashes: true }))
+    expect(await tokens.getHash(hash)).toBeNull()
+    const { key: last } = await tokens.add({ owner_id: 'ann' })
+    expect(await confirmed.refresh(last, { replicas: 0 })).toMatchObject({ owner_id: 'ann' })
+  })
 })

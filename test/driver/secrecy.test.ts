@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { createHash, randomInt } from 'node:crypto'
 import { inspect } from 'node:util'
 import uid2 from 'uid2'
 import { startRedis, type RedisServer } from '../../scripts/redis-server'
@@ -17,6 +17,7 @@ const open = (config: Config): Tokenstore => openWith({ timeout: 10_000, ...conf
 interface Secrets {
   key: string
   hash: string
+  code: string
   attrs: { secret: string }
   owner_id: string
   id: string
@@ -26,6 +27,7 @@ interface Secrets {
 const secretsOf = (id: string): Secrets => ({
   key: uid2(24),
   hash: uid2(8),
+  code: String(randomInt(1e12)).padStart(12, '7'),
   attrs: { secret: `attrs-${uid2(20)}` },
   owner_id: `owner-${uid2(20)}`,
   id,
@@ -37,7 +39,7 @@ const secretsOf = (id: string): Secrets => ({
  * writes.
  */
 function everyCall(tokens: Tokenstore, secrets: Secrets): Record<string, () => Promise<unknown>> {
-  const { key, hash, attrs, owner_id, id, replaces } = secrets
+  const { key, hash, code, attrs, owner_id, id, replaces } = secrets
   return {
     add: () => tokens.add({ owner_id, attrs, key, id }),
     addLimited: () =>
@@ -55,15 +57,21 @@ function everyCall(tokens: Tokenstore, secrets: Secrets): Record<string, () => P
     get: () => tokens.get(id),
     set: () => tokens.set(id, attrs),
     update: () => tokens.update(id, () => attrs),
+    change: () => tokens.change(id, { owner_id, attrs, limit: 5, onLimit: 'evict' }),
+    refresh: () => tokens.refresh(key, { grace: 5 }),
     delKey: () => tokens.delKey(key),
     del: () => tokens.del(id),
-    delOwner: () => tokens.delOwner(owner_id, { except: id }),
+    delOwner: () => tokens.delOwner(owner_id, { except: id, hashes: true }),
     list: () => tokens.list(owner_id),
     page: () => tokens.list(owner_id, { limit: 5 }),
     each: () => tokens.each(owner_id).next(),
     count: () => tokens.count(owner_id),
-    rotate: () => tokens.rotate(id, { grace: 5 }),
-    makeHash: () => tokens.makeHash(attrs, { replaces }),
+    all: () => tokens.all().next(),
+    owners: () => tokens.owners().next(),
+    rotate: () => tokens.rotate(id, { grace: 5, key }),
+    makeHash: () => tokens.makeHash(attrs, { replaces, owner_id }),
+    makeCode: () => tokens.makeCode(replaces, { value: attrs }),
+    tryCode: () => tokens.tryCode(replaces, code),
     getHash: () => tokens.getHash(hash),
     takeHash: () => tokens.takeHash(hash),
     delHash: () => tokens.delHash(hash)
@@ -87,10 +95,12 @@ function shown(error: unknown): string {
 function expectNoSecret(error: unknown, secrets: Secrets): void {
   expect(error).toBeInstanceOf(Error)
   const text = shown(error)
-  const { key, hash, attrs, owner_id, replaces } = secrets
+  const { key, hash, code, attrs, owner_id, replaces } = secrets
   for (const [what, secret] of Object.entries({
     key,
     hash,
+    code,
+    'code with its name': `${replaces}:${code}`,
     attrs: attrs.secret,
     owner_id,
     replaces
@@ -129,7 +139,7 @@ const codes = (failed: Record<string, Error>): string[] => [
 ]
 
 describe.each([false, true])(
-  'no error holds a key, a hash, attrs or owner, with digest: %s',
+  'no error holds a key, a hash, a code, attrs or owner, with digest: %s',
   (digest) => {
     let redis: RedisServer
     beforeAll(async () => {
@@ -180,6 +190,28 @@ describe.each([false, true])(
       for (const error of errors) expectNoSecret(error, secrets)
     })
 
+    test('a key that is used again tells of its token, and an owner elsewhere of nobody', async () => {
+      const tokens = open({ redis: redis.url, digest })
+      const { owner_id, ...secrets } = secretsOf(SOME_ID)
+      const { key, attrs } = secrets
+      const { id } = await tokens.add({ key, owner_id, attrs })
+      await tokens.refresh(key, { grace: null })
+      const reuse: unknown = await tokens.refresh(key).catch((error: unknown) => error)
+      expect(reuse).toMatchObject({ code: 'TSREUSE', id, owner_id })
+      expectNoSecret(reuse, { ...secrets, owner_id: 'of whom it tells' })
+      const names = ['code', 'id', 'message', 'name', 'owner_id', 'stack']
+      expect(Object.getOwnPropertyNames(reuse).sort()).toEqual(names)
+      expect(String((reuse as Error).stack)).not.toContain(owner_id)
+
+      const spread = open({ redis: redis.url, digest, partitioned: true })
+      const token = await spread.add({ owner_id: 'user-7' })
+      const elsewhere: unknown = await spread
+        .change(token.id, { owner_id, attrs })
+        .catch((error: unknown) => error)
+      expect(elsewhere).toMatchObject({ code: 'TSPARTITION' })
+      expectNoSecret(elsewhere, { ...secrets, owner_id })
+    })
+
     test('data of another layout or type, and data that is not JSON', async () => {
       const prefix = freshPrefix()
       const tokens = open({ redis: redis.url, digest, prefix })
@@ -193,9 +225,10 @@ describe.each([false, true])(
       await admin.sadd(`${prefix}:tokens:${owner_id}`, id)
       await admin.sadd(`${prefix}:hash:${held(hash)}`, hash)
       await admin.sadd(`${prefix}:latest:${replaces}`, hash)
-      // To getKey what is no text is not there, and delHash deletes whatever is.
+      await admin.sadd(`${prefix}:code:${replaces}`, hash)
+      // To getKey what is no text is not there, delHash deletes whatever is, walks pass it over.
       const some = Object.keys(everyCall(tokens, secrets)).filter(
-        (name) => !['getKey', 'getKeys', 'delHash'].includes(name)
+        (name) => !['getKey', 'getKeys', 'delHash', 'all', 'owners'].includes(name)
       )
       expect(codes(await failures(tokens, secrets, some))).toEqual(['TSRECORD'])
 
@@ -269,7 +302,8 @@ describe.each([false, true])(
       const failed = await failures(open({ redis: url, digest }), secrets, [
         'add',
         'addLimited',
-        'makeHash'
+        'makeHash',
+        'makeCode'
       ])
       expect(codes(failed)).toEqual(['TSUNAVAILABLE'])
     })
@@ -356,7 +390,7 @@ describe.each([false, true])(
     test('wrong arguments', async () => {
       const tokens = open({ redis: redis.url, digest })
       const secrets = secretsOf(SOME_ID)
-      const { key, attrs, owner_id, hash, replaces } = secrets
+      const { key, attrs, owner_id, hash, code, replaces } = secrets
       // The names of properties are shown, what they hold is not.
       const cycle: Record<string, unknown> = { attrs }
       cycle['again'] = [attrs.secret, cycle]
@@ -384,7 +418,20 @@ describe.each([false, true])(
         () => tokens.get({ key } as never),
         () => tokens.set(SOME_ID, attrs.secret as never),
         () => tokens.set(SOME_ID, cycle),
+        () => tokens.change(SOME_ID, { owner_id: [owner_id] } as never),
+        () => tokens.change(SOME_ID, { [owner_id]: owner_id } as never),
+        () => tokens.change(SOME_ID, { owner_id, attrs: cycle }),
+        () => tokens.change(SOME_ID, { owner_id, onLimit: key } as never),
+        () => tokens.refresh(key, { [key]: 1 } as never),
+        () => tokens.refresh(key, { grace: key } as never),
+        () => tokens.rotate(SOME_ID, { key: `${key}x` }),
+        () => tokens.makeCode(replaces, { value: cycle }),
+        () => tokens.makeCode(replaces, { [replaces]: 1 } as never),
+        () => tokens.makeCode(`${replaces}\ud800`),
+        () => tokens.tryCode(replaces, code, { [code]: 1 } as never),
+        () => tokens.tryCode(replaces, code, { replicas: code } as never),
         () => tokens.delOwner(owner_id, { except: [key] } as never),
+        () => tokens.delOwner(owner_id, { hashes: hash } as never),
         () => tokens.list(owner_id, { cursor: key }),
         () => tokens.makeHash(cycle),
         () => tokens.makeHash(attrs, { replaces: [replaces] } as never),
@@ -439,7 +486,7 @@ describe.each([false, true])(
 
 test('nothing is printed, whatever fails', async () => {
   const { port, pid } = await server()
-  const { key, hash, attrs, owner_id } = secretsOf(SOME_ID)
+  const { key, hash, code, attrs, owner_id } = secretsOf(SOME_ID)
   const admin = own(port)
   const running = run(`
     const options = { host: '127.0.0.1', port: ${port}, retryStrategy: () => 20 }
@@ -457,6 +504,9 @@ test('nothing is printed, whatever fails', async () => {
         tokens.getKey('${key}'),
         tokens.makeHash({ a: '${attrs.secret}' }, { replaces: '${owner_id}' }),
         tokens.takeHash('${hash}'),
+        tokens.refresh('${key}', { grace: null }),
+        tokens.makeCode('${owner_id}', { value: '${attrs.secret}' }),
+        tokens.tryCode('${owner_id}', '${code}'),
         tokens.delOwner('${owner_id}'),
         new Promise((resolve) => tokens.getKey('${key}', resolve))
       ]))

@@ -62,12 +62,18 @@ function calls(sent: string[][]): { how: string; script: string; args: string[] 
   })
 }
 
+/** How often clients sent a PING; what watches does not show them. */
+async function pings(): Promise<number> {
+  return Number(/cmdstat_ping:calls=(\d+)/.exec(await own().info('commandstats'))?.[1] ?? 0)
+}
+
 /** Every method once, on tokens of its own; in brackets what it sends. */
 async function everyCall(tokens: Tokenstore): Promise<[sends: string[], call: () => unknown][]> {
-  const [a, b, c] = [
+  const [a, b, c, d] = [
     await tokens.add({ owner_id: 'user-7' }),
     await tokens.add({ owner_id: 'user-7', idle: 100 }),
-    await tokens.add({ owner_id: 'user-7' })
+    await tokens.add({ owner_id: 'user-7' }),
+    await tokens.add({ owner_id: 'user-7', idle: 100 })
   ]
   const [hash, taken] = [await tokens.makeHash('a'), await tokens.makeHash('a')]
   return [
@@ -92,11 +98,27 @@ async function everyCall(tokens: Tokenstore): Promise<[sends: string[], call: ()
     [['list'], () => tokens.list('user-7', { limit: 2 })],
     [['list'], () => tokens.each('user-7').next()],
     [['count'], () => tokens.count('user-7')],
+    [
+      ['change'],
+      () =>
+        tokens.change(a.id, {
+          owner_id: 'user-8',
+          ttl: null,
+          idle: 50,
+          attrs: {},
+          limit: 10,
+          onLimit: 'evict'
+        })
+    ],
     [['rotate'], () => tokens.rotate(a.id, { grace: 10 })],
+    [['refresh'], () => tokens.refresh(d.key)],
+    [['refresh'], () => tokens.refresh(d.key, { grace: null })],
     [['del'], () => tokens.del(a.id)],
     [['delkey'], () => tokens.delKey(b.key)],
-    [['delowner'], () => tokens.delOwner('user-7', { except: c.id })],
-    [['makehash'], () => tokens.makeHash('a', { replaces: 'b' })],
+    [['delowner'], () => tokens.delOwner('user-7', { except: c.id, hashes: true })],
+    [['makecode'], () => tokens.makeCode('login', { every: 0.001, value: 1 })],
+    [['trycode'], () => tokens.tryCode('login', '123')],
+    [['makehash'], () => tokens.makeHash('a', { replaces: 'b', owner_id: 'user-7' })],
     [['gethash'], () => tokens.getHash(hash)],
     [['takehash'], () => tokens.takeHash(taken)],
     [['delhash'], () => tokens.delHash(hash)]
@@ -134,9 +156,10 @@ describe.each([
     await Promise.all(Array.from({ length: 700 }, () => tokens.add({ owner_id: 'user-7' })))
     const { id } = await tokens.add({ owner_id: 'user-8' })
     await tokens.rotate(id, { grace: 100 })
-    await tokens.makeHash('a', { replaces: 'b' })
+    await tokens.makeHash('a', { replaces: 'b', owner_id: 'user-7' })
+    await tokens.makeCode('login')
     await wire.sent()
-    expect(await tokens.reset()).toBe(702)
+    expect(await tokens.reset()).toBe(703)
     const sent = await wire.sent()
     const walk = ['scan', 'del']
     const scripts = calls(sent.filter(([command]) => !walk.includes(command!)))
@@ -144,7 +167,11 @@ describe.each([
       new Set(['count', 'delowner', 'delkey', 'delhash'])
     )
     const deleted = sent.filter(([command]) => command === 'del')
-    expect(deleted).toEqual([['del', expect.stringMatching(/:latest:b$/)]])
+    expect(deleted.map(([, name]) => name!.replace(/^.*?:/, '')).sort()).toEqual([
+      'code:login',
+      'hashes:user-7',
+      'latest:b'
+    ])
     // No step of it holds Redis for long.
     for (const { args } of scripts.filter(({ script }) => script === 'delowner')) {
       expect(args.at(-2)).toBe('COUNT')
@@ -152,12 +179,51 @@ describe.each([
     }
   })
 
+  test('all and owners ask whether scripts run, and walk with SCAN over the names of a family', async () => {
+    const prefix = freshPrefix()
+    const tokens = open({ ...config(), prefix })
+    const add = (_: unknown, n: number) => tokens.add({ owner_id: `user-${n % 3}` })
+    const added = await Promise.all(Array.from({ length: 700 }, add))
+    await tokens.makeHash('a', { owner_id: 'user-7' })
+    for (const [walk, family, script] of [
+      [tokens.all(), 'id', 'get'],
+      [tokens.owners(), 'tokens', 'count']
+    ] as const) {
+      await wire.sent()
+      const met: unknown[] = []
+      for await (const each of walk) met.push(each)
+      expect(met).toHaveLength(family === 'id' ? added.length : 3)
+      const sent = await wire.sent()
+      const scans = sent.filter(([command]) => command === 'scan')
+      expect(scans.length).toBeGreaterThan(1)
+      for (const [, , ...rest] of scans)
+        expect(rest).toEqual(['MATCH', `${prefix}:${family}:*`, 'COUNT', '600'])
+      // The first asks whether scripts run; then one for each that was met.
+      const [first, ...each] = calls(sent.filter(([command]) => command !== 'scan'))
+      expect(first).toMatchObject({ script: 'count', args: [prefix, '-'] })
+      expect(each.map((call) => call.script)).toEqual(met.map(() => script))
+    }
+  })
+
+  test('ping sends a PING', async () => {
+    const tokens = open(config())
+    await tokens.ping()
+    const before = await pings()
+    await tokens.ping()
+    expect(await pings()).toBe(before + 1)
+  })
+
   test('nothing is sent for what cannot be there, or is refused', async () => {
     const tokens = open(config())
     await tokens.count('nobody')
     await wire.sent()
     await expect(tokens.add({} as never)).rejects.toThrow(TypeError)
+    await expect(tokens.change('a', {})).rejects.toThrow(TypeError)
+    await expect(tokens.refresh('a', { detect: 5 })).rejects.toThrow(TypeError)
+    await expect(tokens.makeCode('')).rejects.toThrow(TypeError)
     expect(await tokens.getKey('')).toBeNull()
+    expect(await tokens.refresh('')).toBeNull()
+    expect(await tokens.tryCode('', '123456')).toEqual({ ok: false, left: 0 })
     await new Promise((resolve) => tokens.add({ owner_id: 'a', ttl: -1 }, resolve))
     await tokens.quit()
     expect(await wire.sent()).toEqual([])

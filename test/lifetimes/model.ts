@@ -24,16 +24,17 @@ export interface Held {
   id: string
   owner_id: string
   attrs: object
-  ends_at?: number
-  idle?: number
-  every?: number
+  ends_at?: number | undefined
+  idle?: number | undefined
+  every?: number | undefined
   /** Infinity for never. */
   ends: number
 }
 
-/** A key within its grace: whose it was, and when that is over. */
+/** A key rotated out: whose it was, until when it opens, and how long it is known. */
 interface Old {
   id: string
+  till: number
   ends: number
 }
 
@@ -62,6 +63,17 @@ export interface Add {
 }
 
 export type Answer = unknown
+
+/** What `change` is given; null takes a lifetime away. */
+export interface Change {
+  owner_id?: string
+  attrs?: object
+  ttl?: number | null
+  idle?: number | null
+  every?: number
+  limit?: number
+  onLimit?: 'reject' | 'evict'
+}
 
 /** Of a call that is refused: the code of its error. */
 export class Refused {
@@ -98,7 +110,7 @@ export class Model {
    * list drops them.
    */
   lost = new Map<string, Map<string, number>>()
-  /** Keys within their grace. They outlive their token, and open the next one of its id. */
+  /** Keys rotated out. They outlive their token, and are those of the next one of its id. */
   old = new Map<string, Old>()
   hashes = new Map<string, Hash>()
   latest = new Map<string, { hash: string; ends: Hash['ends'] }>()
@@ -146,9 +158,7 @@ export class Model {
     const over = given.limit === undefined ? 0 : members.length - given.limit + 1
     if (over > 0 && given.onLimit !== 'evict') return new Refused('TSLIMIT')
     const evicted = members.slice(0, Math.max(over, 0)).filter((member) => member !== id)
-    for (const member of evicted) {
-      if (!this.lost.get(owner_id)?.delete(member)) this.tokens.delete(member)
-    }
+    this.#revoke(owner_id, evicted)
     const token: Held = { key, id, owner_id, attrs, ends: Infinity }
     if (given.ttl !== undefined) token.ends = token.ends_at = at.now + given.ttl
     if (idle !== undefined) {
@@ -185,6 +195,30 @@ export class Model {
     return this.get(id, at)
   }
 
+  change(id: string, given: Change, at: Moment): Answer {
+    const token = this.#byId(id, at)
+    if (!token || token.ends <= at.now) return null
+    const { owner_id = token.owner_id, limit, ttl, idle } = given
+    const others = this.#members(owner_id, at.now).filter((member) => member !== id)
+    const over = limit === undefined ? 0 : others.length + 1 - limit
+    if (over > 0 && given.onLimit !== 'evict') return new Refused('TSLIMIT')
+    const evicted = others.slice(0, Math.max(over, 0))
+    this.#revoke(owner_id, evicted)
+    token.owner_id = owner_id
+    token.attrs = given.attrs ?? token.attrs
+    if (ttl !== undefined) token.ends_at = ttl === null ? undefined : at.now + ttl
+    if (idle !== undefined) {
+      token.idle = idle ?? undefined
+      token.every = idle === null ? undefined : (given.every ?? Math.ceil(idle / 10))
+    }
+    if (ttl !== undefined || idle !== undefined)
+      token.ends = Math.min(token.ends_at ?? Infinity, at.now + (token.idle ?? Infinity))
+    this.lost.get(owner_id)?.delete(id)
+    this.owners.get(id)!.add(owner_id)
+    this.cleaned = { owner_id, before: at.now }
+    return { ...this.#token(token), ...(given.onLimit === 'evict' ? { evicted } : {}) }
+  }
+
   del(id: string, at: Moment): Answer {
     if (this.#byId(id, at)) return this.tokens.delete(id)
     this.ghosts.delete(id)
@@ -192,8 +226,10 @@ export class Model {
   }
 
   delKey(key: string, at: Moment): Answer {
+    const old = this.#isOld(key, at) ? this.old.get(key) : undefined
+    if (old && old.till < at.now && this.#byId(old.id, at)) return false
     const token = this.#opened(key, at)
-    if (this.#isOld(key, at)) this.old.delete(key)
+    if (old) this.old.delete(key)
     return token !== undefined && this.tokens.delete(token.id)
   }
 
@@ -225,8 +261,33 @@ export class Model {
   rotate(id: string, grace: number | undefined, answer: Answer, at: Moment): Answer {
     const token = this.#byId(id, at)
     if (!token || !answer) return token ? this.#token(token) : null
-    if (grace !== undefined) this.old.set(token.key, { id, ends: at.now + grace })
+    const till = at.now + (grace ?? 0)
+    if (grace !== undefined) this.old.set(token.key, { id, till, ends: till })
     token.key = (answer as Token).key
+    return { ...this.#token(token), key: token.key }
+  }
+
+  refresh(
+    key: string,
+    grace: number | null,
+    detect: number | null,
+    answer: Answer,
+    at: Moment
+  ): Answer {
+    const old = this.#isOld(key, at) ? this.old.get(key) : undefined
+    const token = old ? this.#byId(old.id, at) : this.#byKey(key, at)
+    if (!token || token.ends <= at.now) return null
+    if (old && old.till < at.now) {
+      this.tokens.delete(old.id)
+      this.old.delete(key)
+      return new Refused('TSREUSE')
+    }
+    const till = grace === null ? 0 : at.now + grace
+    const ends = detect === null ? till : Math.min(at.now + detect, token.ends_at ?? Infinity)
+    if (ends > 0) this.old.set(token.key, { id: token.id, till, ends })
+    token.key = (answer as Token | null)?.key ?? token.key
+    const used = Math.min(at.now + (token.idle ?? Infinity), token.ends_at ?? Infinity)
+    token.ends = Math.max(token.ends, used)
     return { ...this.#token(token), key: token.key }
   }
 
@@ -318,8 +379,8 @@ export class Model {
       take(`id:${id}`, ends, this.stored(key), text)
       list(owner_id, id, ends)
     }
-    for (const [key, { id, ends }] of this.old)
-      take(`key:${this.stored(key)}`, ends, `${id} ${ends}`, text)
+    for (const [key, { id, till, ends }] of this.old)
+      take(`key:${this.stored(key)}`, ends, `${id} ${till}`, text)
     for (const [hash, held] of this.hashes)
       take(`hash:${this.stored(hash)}`, held.ends as number, held.value, JSON.parse)
     for (const [name, { hash, ends }] of this.latest)
@@ -404,13 +465,14 @@ export class Model {
     return faults
   }
 
-  #token({ key, id, owner_id, attrs, ends }: Held): Partial<Token> {
+  #token({ key, id, owner_id, attrs, ends, idle }: Held): Partial<Token> {
     return {
       ...(this.digest ? {} : { key }),
       id,
       owner_id,
       attrs: attrs as Record<string, unknown>,
-      ...(ends === Infinity ? {} : { expires_at: ends })
+      ...(ends === Infinity ? {} : { expires_at: ends }),
+      ...(idle === undefined ? {} : { used_at: ends - idle })
     }
   }
 
@@ -428,7 +490,15 @@ export class Model {
   }
 
   #opened(key: string, at: Moment): Held | undefined {
-    return this.#isOld(key, at) ? this.#byId(this.old.get(key)!.id, at) : this.#byKey(key, at)
+    if (!this.#isOld(key, at)) return this.#byKey(key, at)
+    const { id, till } = this.old.get(key)!
+    return till < at.now ? undefined : this.#byId(id, at)
+  }
+
+  #revoke(owner_id: string, members: string[]): void {
+    for (const member of members) {
+      if (!this.lost.get(owner_id)?.delete(member)) this.tokens.delete(member)
+    }
   }
 
   /** In the order in which they end, those that never do by id. */

@@ -14,7 +14,9 @@ afterAll(() => server.stop())
 const weights: Weights = {
   add: 40,
   getKey: 30,
+  change: 10,
   rotate: 6,
+  refresh: 6,
   del: 8,
   delKey: 4,
   delOwner: 2,

@@ -2,7 +2,8 @@ import { isDeepStrictEqual } from 'node:util'
 import type { Redis } from 'ioredis'
 import { TokenstoreError, type Tokenstore } from '../../src/main'
 import { random, timeOf } from '../support'
-import { dump, Model, Refused, type Add, type Answer, type Dump, type Moment } from './model'
+import { dump, Model, Refused, type Add, type Answer, type Change } from './model'
+import type { Dump, Moment } from './model'
 
 /** Weights of the calls; what is not named is not made. */
 export type Weights = Partial<Record<keyof ReturnType<typeof calls>, number>>
@@ -208,6 +209,34 @@ function calls(
         return m.set(id, { ...old, updates: Number(old?.updates ?? 0) + 1 }, at)
       }
     }),
+    change: (): Call => {
+      const given: Change = {}
+      if (chance(50)) given.owner_id = owner_id
+      if (chance(30)) given.attrs = attrs()
+      if (chance(40)) given.ttl = chance(20) ? null : 5 + below(250)
+      if (chance(40) || Object.keys(given).length === 0)
+        given.idle = chance(20) ? null : 10 + below(150)
+      if (store === 1 && given.idle) given.every = TOUCH_EVERY
+      if (given.owner_id !== undefined && chance(40))
+        Object.assign(given, { limit: 1 + below(6), onLimit: pick(['reject', 'evict'] as const) })
+      const seconds = (ms?: number | null): number | null | undefined => (ms ? ms / 1000 : ms)
+      const { owner_id: newOwner, limit, onLimit } = given
+      const [ttl, idle] = [seconds(given.ttl), seconds(given.idle)]
+      const asked = {
+        owner_id: newOwner,
+        attrs: given.attrs as Record<string, unknown>,
+        ttl,
+        idle,
+        limit,
+        onLimit
+      }
+      const carried = given.attrs && (JSON.parse(JSON.stringify(given.attrs)) as object)
+      return {
+        text: `change ${id} ${JSON.stringify(given)}`,
+        make: () => tokens.change(id, asked),
+        model: (m, _answer, at) => m.change(id, { ...given, attrs: carried }, at)
+      }
+    },
     del: (): Call => ({
       text: `del ${id}`,
       make: () => tokens.del(id),
@@ -251,6 +280,16 @@ function calls(
         text: `rotate ${id} grace ${grace}`,
         make: () => tokens.rotate(id, grace === undefined ? {} : { grace: grace / 1000 }),
         model: (m, answer, at) => m.rotate(id, grace, answer, at)
+      }
+    },
+    refresh: (): Call => {
+      const grace = chance(70) ? 1 + below(60) : null
+      const detect = chance(70) ? (grace ?? 0) + 1 + below(150) : null
+      const seconds = (ms: number | null): number | null => (ms === null ? null : ms / 1000)
+      return {
+        text: `refresh ${key} grace ${grace} detect ${detect}`,
+        make: () => tokens.refresh(key, { grace: seconds(grace), detect: seconds(detect) }),
+        model: (m, answer, at) => m.refresh(key, grace, detect, answer, at)
       }
     },
     makeHash: (): Call => {

@@ -270,6 +270,33 @@ describe('lifetimes', () => {
     }
   })
 
+  test('with idle a token says when it was used last: at its issue, or since then', async () => {
+    const { tokens } = open()
+    for (const [of, idle] of [
+      [{ idle: 50 }, 50],
+      [{ idle: 50, ttl: 100 }, 50],
+      [{ idle: 50, ttl: 50 }, 50],
+      [{ ttl: 50 }, null],
+      [{}, null]
+    ] as const) {
+      const from = await redisNow()
+      const token = await tokens.add({ owner_id: 'user-7', ...of })
+      const to = await redisNow()
+      expect('used_at' in token).toBe(idle !== null)
+      if (idle !== null) {
+        expect(token.used_at).toBeGreaterThanOrEqual(from)
+        expect(token.used_at).toBeLessThanOrEqual(to)
+        expect(token.used_at).toBe(token.expires_at! - idle * 1000)
+      }
+      for (const found of [await tokens.get(token.id), (await tokens.list('user-7'))[0]])
+        expect(found).toEqual(listed(token))
+      await tokens.del(token.id)
+    }
+    // Of one that ends before it can be idle for so long: it may have been used since.
+    const brief = await tokens.add({ owner_id: 'user-7', idle: 50, ttl: 20 })
+    expect(brief.used_at).toBe(brief.expires_at! - 50_000)
+  })
+
   test('nothing is left of a token that has ended', async () => {
     const { tokens, all } = open()
     const token = await tokens.add({ owner_id: 'user-7', ttl: 0.15 })

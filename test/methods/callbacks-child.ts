@@ -20,17 +20,22 @@ const good: Record<string, unknown[]> = {
   get: ['x'],
   set: ['x', {}],
   update: ['x', () => ({})],
+  change: ['x', { ttl: 60 }],
   del: ['x'],
   delKey: ['x'],
   delOwner: ['x'],
   list: ['user-7'],
   count: ['user-7'],
   rotate: ['x'],
+  refresh: ['x'],
   makeHash: ['x'],
   getHash: ['x'],
   takeHash: ['x'],
   delHash: ['x'],
+  makeCode: ['x'],
+  tryCode: ['x', '123456'],
   reset: [],
+  ping: [],
   quit: []
 }
 

@@ -25,7 +25,7 @@ test('what a callback throws is an uncaught exception, and never a second call o
     uncaught: string[]
     rejections: string[]
   }
-  expect(Object.keys(calls)).toHaveLength(17 + 15)
+  expect(Object.keys(calls)).toHaveLength(22 + 19)
   expect(new Set(Object.values(calls))).toEqual(new Set([1]))
   expect(uncaught).toEqual(
     Object.keys(calls)

@@ -96,12 +96,70 @@ test('counts only the living', async () => {
   expect(Object.keys(await all())).toEqual([name('id', evicted.id)])
 })
 
-test('hashes stay', async () => {
-  const { tokens } = open()
-  await tokens.add({ owner_id: 'user-7' })
-  const hash = await tokens.makeHash({ owner_id: 'user-7' }, { replaces: 'user-7' })
-  await tokens.delOwner('user-7')
-  expect(await tokens.getHash(hash)).toEqual({ owner_id: 'user-7' })
+describe('hashes', () => {
+  test('stay when not said', async () => {
+    const { tokens } = open()
+    await tokens.add({ owner_id: 'user-7' })
+    const hash = await tokens.makeHash('a', { replaces: 'user-7', owner_id: 'user-7' })
+    for (const options of [undefined, {}, { hashes: false }]) {
+      await tokens.delOwner('user-7', options)
+      expect(await tokens.getHash(hash)).toBe('a')
+    }
+  })
+
+  test('of the owner go, uncounted, and no other', async () => {
+    const { tokens, all } = open()
+    const kept = [
+      await tokens.makeHash('plain', { replaces: 'user-7' }),
+      await tokens.makeHash('b', { owner_id: 'user-8' })
+    ]
+    const before = await all()
+    const add = () => tokens.add({ owner_id: 'user-7' })
+    await Promise.all([add(), add()])
+    const made = [
+      await tokens.makeHash(1, { owner_id: 'user-7' }),
+      await tokens.makeHash(2, { owner_id: 'user-7', ttl: 100 }),
+      await tokens.makeHash(3, { owner_id: 'user-7', ttl: 0.05 })
+    ]
+    const taken = await tokens.makeHash(4, { owner_id: 'user-7' })
+    await tokens.takeHash(taken)
+    expect(await tokens.delOwner('user-7', { hashes: true })).toBe(2)
+    for (const hash of made) expect(await tokens.getHash(hash)).toBeNull()
+    for (const hash of kept) expect(await tokens.getHash(hash)).not.toBeNull()
+    expect(await all()).toEqual(before)
+    await tokens.makeHash(5, { owner_id: 'user-7' })
+    expect(await tokens.delOwner('user-7', { hashes: true })).toBe(0)
+    expect(await all()).toEqual(before)
+  })
+
+  test('go also beside a token that is kept', async () => {
+    const { tokens, all } = open()
+    const { id } = await tokens.add({ owner_id: 'user-7' })
+    await tokens.add({ owner_id: 'user-7' })
+    const hash = await tokens.makeHash(1, { owner_id: 'user-7' })
+    const options = { except: id, hashes: true }
+    expect(await viaCallback((done) => tokens.delOwner('user-7', options, done))).toBe(1)
+    expect(await tokens.getHash(hash)).toBeNull()
+    expect(Object.keys(await all())).toHaveLength(3)
+  })
+
+  test('of whoever it is', async () => {
+    const { tokens, all } = open()
+    for (const owner_id of strangeOwners) await tokens.makeHash('a', { owner_id })
+    for (const owner_id of strangeOwners) await tokens.delOwner(owner_id, { hashes: true })
+    expect(await all()).toEqual({})
+  })
+
+  test('stay with all else when they are none of the store’s', async () => {
+    const { tokens, all, name } = open()
+    await tokens.add({ owner_id: 'user-7' })
+    await topology.redis().sadd(name('hashes', 'user-7'), 'a')
+    const before = await all()
+    await expect(tokens.delOwner('user-7', { hashes: true })).rejects.toMatchObject({
+      code: 'TSRECORD'
+    })
+    expect(await all()).toEqual(before)
+  })
 })
 
 test('whatever the owner is called', async () => {
@@ -141,6 +199,10 @@ test('wrong arguments are refused and nothing is written', async () => {
   await refused(
     'except must be a non-empty well-formed string',
     ...wrong.map((except) => ['user-7', { except }])
+  )
+  await refused(
+    'hashes must be true or false',
+    ...[null, 0, 1, 'true', {}].map((hashes) => ['user-7', { hashes }])
   )
 })
 

@@ -9,18 +9,23 @@ closeAfterAll()
 
 /** All of a store, called without it. */
 async function works({ tokens, all }: Opened, methods: Tokenstore = tokens): Promise<void> {
-  const { add, getKey, get, set, update, del, delKey, delOwner, list, each, count } = methods
-  const { rotate, makeHash, getHash, takeHash, delHash, reset } = methods
+  const { add, getKey, get, set, update, change, del, delKey, delOwner, list, each } = methods
+  const { count, all: everyToken, owners, rotate, refresh, reset, ping } = methods
+  const { makeHash, getHash, takeHash, delHash, makeCode, tryCode } = methods
   const token = await add({ owner_id: 'user-7' })
   expect(await getKey(token.key)).toEqual(token)
   expect(await get(token.id)).toEqual(listed(token))
   expect(await set(token.id, { a: 1 })).toMatchObject({ attrs: { a: 1 } })
   expect(await update(token.id, () => ({}))).toEqual(listed(token))
-  const { key } = (await rotate(token.id))!
+  expect(await change(token.id, { attrs: {} })).toEqual(listed(token))
+  const rotated = (await rotate(token.id))!
+  const { key } = (await refresh(rotated.key, { grace: null, detect: null }))!
   expect(await list('user-7')).toEqual([listed({ ...token, key })])
   const walked: unknown[] = []
   for await (const met of each('user-7')) walked.push(met)
-  expect(walked).toEqual([listed({ ...token, key })])
+  for await (const met of everyToken()) walked.push(met)
+  for await (const met of owners()) walked.push(met)
+  expect(walked).toEqual([...Array(2).fill(listed({ ...token, key })), 'user-7'])
   expect(await count('user-7')).toBe(1)
   expect(await viaCallback<number>((done) => count('user-7', done))).toBe(1)
   expect(await delKey(key)).toBe(true)
@@ -30,7 +35,11 @@ async function works({ tokens, all }: Opened, methods: Tokenstore = tokens): Pro
   expect(await getHash(hash)).toBe('a')
   expect(await takeHash(hash)).toBe('a')
   expect(await delHash(hash)).toBe(false)
-  expect(await reset()).toBe(0)
+  const tried = await tryCode('a', await makeCode('a', { value: 1 }))
+  expect(tried).toEqual({ ok: true, value: 1 })
+  expect(await ping()).toBeUndefined()
+  // The name of the code, which remembers its tries.
+  expect(await reset()).toBe(1)
   expect(await all()).toEqual({})
 }
 

@@ -5,6 +5,7 @@ import {
   closeAfterAll,
   endOf,
   findsNothing,
+  listed,
   noObject,
   open,
   passed,
@@ -12,6 +13,7 @@ import {
   refuses,
   stored,
   topology,
+  usedTill,
   viaCallback
 } from './support'
 
@@ -75,10 +77,8 @@ describe('a use', () => {
     const from = await redisNow()
     const used = (await tokens.getKey(token.key))!
     expect(used.expires_at! - 100_000).toBeGreaterThanOrEqual(from)
-    expect(used).toEqual({ ...token, expires_at: used.expires_at })
-    expect(await tokens.get(token.id)).toMatchObject({
-      expires_at: used.expires_at
-    })
+    expect(used).toEqual(usedTill(token, used.expires_at!))
+    expect(await tokens.get(token.id)).toEqual(listed(used))
     expect((await tokens.list('user-7'))[0]!.expires_at).toBe(used.expires_at)
     expect(Object.values(await all())).toContainEqual({
       type: 'zset',
@@ -112,6 +112,8 @@ describe('a use', () => {
         const used = (await tokens.getKey(token.key))!
         if (used.expires_at !== token.expires_at) {
           expect(used.expires_at! - token.expires_at!).toBeGreaterThanOrEqual(every)
+          expect(used.used_at).toBeGreaterThanOrEqual(asked)
+          expect(used.used_at).toBeLessThanOrEqual(await redisNow())
           break
         }
         expect(asked).toBeLessThan(due)
@@ -129,9 +131,11 @@ describe('a use', () => {
     // Until a use by which idle alone would end later than ttl.
     for (let asked = 0; asked <= ends - 99_800;) {
       asked = await redisNow()
-      const { expires_at } = (await tokens.getKey(token.key))!
+      const { expires_at, used_at } = (await tokens.getKey(token.key))!
       expect(expires_at).toBeGreaterThanOrEqual(last)
       expect(expires_at).toBeLessThanOrEqual(ends)
+      // In the end later than this, since the end stands still.
+      expect(used_at).toBe(expires_at! - 99_800)
       last = expires_at!
     }
     expect(last).toBe(ends)

@@ -8,6 +8,7 @@ import {
   notCarried,
   noText,
   open,
+  passed,
   redisNow,
   refuses,
   stored,
@@ -192,6 +193,69 @@ describe('replaces', () => {
   })
 })
 
+describe('owner_id', () => {
+  test('lists the hash under its owner, until the last of them ends', async () => {
+    const { tokens, all, name } = open()
+    const [soon, late] = [
+      await tokens.makeHash(1, { ttl: 100, owner_id: 'user-7' }),
+      await tokens.makeHash(2, { ttl: 200, owner_id: 'user-7' })
+    ]
+    const other = await tokens.makeHash(3, { owner_id: 'user-8' })
+    const hash = async (of: string): Promise<[string, string]> => [
+      stored(of),
+      String(await endOf(name('hash', of)))
+    ]
+    const held = (value: string): object => ({ type: 'string', value, expires: true })
+    const set = (value: string[]): object => ({ type: 'zset', value, expires: true })
+    expect(await all()).toEqual({
+      [name('hash', soon)]: held('1'),
+      [name('hash', late)]: held('2'),
+      [name('hash', other)]: held('3'),
+      [name('hashes', 'user-7')]: set([...(await hash(soon)), ...(await hash(late))]),
+      [name('hashes', 'user-8')]: set(await hash(other))
+    })
+    expect(await endOf(name('hashes', 'user-7'))).toBe(await endOf(name('hash', late)))
+    expect(await tokens.takeHash(soon)).toBe(1)
+    expect(await tokens.getHash(late)).toBe(2)
+  })
+
+  test('drops what has ended, and what it replaces', async () => {
+    const { tokens, all, name } = open()
+    const options = { replaces: 'reset', owner_id: 'user-7' }
+    await tokens.makeHash(1, { ...options, replaces: 'other', ttl: 0.05 })
+    const replaced = await tokens.makeHash(2, options)
+    await passed((await redisNow()) + 51)
+    const last = await tokens.makeHash(3, options)
+    expect(await tokens.getHash(replaced)).toBeNull()
+    const end = await endOf(name('hash', last))
+    expect(await all()).toEqual({
+      [name('hash', last)]: { type: 'string', value: '3', expires: true },
+      // What it replaces is looked for where its owner's hashes are.
+      [name('hashes', 'user-7').replace(':hashes:user-7', ':latest:reset')]: {
+        type: 'string',
+        value: stored(last),
+        expires: true
+      },
+      [name('hashes', 'user-7')]: {
+        type: 'zset',
+        value: [stored(last), String(end)],
+        expires: true
+      }
+    })
+  })
+
+  test('whoever it is', async () => {
+    const { tokens, all, name } = open()
+    const made: string[] = []
+    for (const owner_id of strangeOwners) made.push(await tokens.makeHash(owner_id, { owner_id }))
+    for (const [i, owner_id] of strangeOwners.entries()) {
+      expect(await tokens.getHash(made[i])).toBe(owner_id)
+      expect(await topology.redis().zcard(name('hashes', owner_id))).toBe(1)
+    }
+    expect(Object.keys(await all())).toHaveLength(2 * strangeOwners.length)
+  })
+})
+
 test('wrong arguments are refused and nothing is written', async () => {
   const opened = open()
   const refused = (says: string, ...calls: unknown[][]): Promise<void> =>
@@ -217,6 +281,10 @@ test('wrong arguments are refused and nothing is written', async () => {
     'replaces must be a non-empty well-formed string',
     ...wrong.map((replaces) => ['a', { replaces }])
   )
+  await refused(
+    'owner_id must be a non-empty well-formed string',
+    ...wrong.map((owner_id) => ['a', { owner_id }])
+  )
 })
 
 test("what is none of the store's stays as it is", async () => {
@@ -227,4 +295,10 @@ test("what is none of the store's stays as it is", async () => {
     code: 'TSRECORD'
   })
   expect(await all()).toEqual(before)
+  await topology.redis().set(name('hashes', 'user-7'), 'a')
+  const after = await all()
+  await expect(tokens.makeHash(1, { owner_id: 'user-7' })).rejects.toMatchObject({
+    code: 'TSRECORD'
+  })
+  expect(await all()).toEqual(after)
 })

@@ -1,5 +1,9 @@
+import { execFile } from 'node:child_process'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { TokenstoreError } from '../../src/main'
-import { closeAfterAll, open, viaCallback } from './support'
+import { freshPrefix, redisUrl } from '../support'
+import { closeAfterAll, open, topology, viaCallback } from './support'
 
 closeAfterAll()
 
@@ -23,17 +27,22 @@ test('answers what was asked before, refuses what is asked after', async () => {
     ['get', token.id],
     ['set', token.id, {}],
     ['update', token.id, () => ({})],
+    ['change', token.id, { ttl: 60 }],
     ['del', token.id],
     ['delKey', token.key],
     ['delOwner', 'user-7'],
     ['list', 'user-7'],
     ['count', 'user-7'],
     ['rotate', token.id],
+    ['refresh', token.key],
     ['makeHash', 'a'],
     ['getHash', 'ABCDEFGH'],
     ['takeHash', 'ABCDEFGH'],
     ['delHash', 'ABCDEFGH'],
-    ['reset']
+    ['makeCode', 'a'],
+    ['tryCode', 'a', '123456'],
+    ['reset'],
+    ['ping']
   ] as [string, ...unknown[]][]) {
     const error = await (tokens as unknown as Methods)[method]!(...args).catch(
       (error: unknown) => error
@@ -44,9 +53,8 @@ test('answers what was asked before, refuses what is asked after', async () => {
       viaCallback((done) => (tokens as unknown as Methods)[method]!(...args, done))
     ).rejects.toThrow('quit()')
   }
-  await expect(tokens.each('user-7').next()).rejects.toMatchObject({
-    code: 'TSCLOSED'
-  })
+  for (const walk of [tokens.each('user-7'), tokens.all(), tokens.owners()])
+    await expect(walk.next()).rejects.toMatchObject({ code: 'TSCLOSED' })
   expect(await all()).toEqual(before)
 })
 
@@ -68,4 +76,30 @@ test('leaves another store on the same data alone', async () => {
   const { key } = await tokens.add({ owner_id: 'user-7' })
   await tokens.quit()
   expect(await other.getKey(key)).toMatchObject({ owner_id: 'user-7' })
+})
+
+describe('await using', () => {
+  test('quits at the end of the block, once what was asked in it is answered', async () => {
+    // In a process of its own, which cannot be handed a client: with the plain server.
+    const { redis, ...config } = topology.config
+    const given = {
+      ...config,
+      redis: typeof redis === 'string' ? redis : redisUrl(),
+      prefix: freshPrefix(),
+      timeout: 10_000
+    }
+    const child = ['--import', 'tsx', join(__dirname, 'using-child.ts'), JSON.stringify(given)]
+    const run = await promisify(execFile)(process.execPath, child, { timeout: 50_000 })
+    expect(JSON.parse(run.stdout)).toEqual(['user-7', 'count: the store was closed by quit()'])
+    expect(run.stderr).toBe('')
+  })
+
+  test('is quit, also through a Proxy', async () => {
+    const { tokens } = open()
+    const quit = jest.spyOn(tokens, 'quit')
+    expect(await new Proxy(tokens, {})[Symbol.asyncDispose]()).toBeUndefined()
+    expect(quit).toHaveBeenCalledTimes(1)
+    await expect(tokens.count('user-7')).rejects.toMatchObject({ code: 'TSCLOSED' })
+    expect(await tokens[Symbol.asyncDispose]()).toBeUndefined()
+  })
 })

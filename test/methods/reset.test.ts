@@ -13,21 +13,27 @@ import {
 
 closeAfterAll()
 
-/** Some of everything a store can hold; how many tokens and hashes that is. */
+/** Some of everything a store can hold; how many tokens, hashes and codes that is. */
 async function fill({ tokens }: Opened): Promise<number> {
   for (const owner_id of ['user-7', 'user-8', 'x,"attrs":{}', '{a}*:']) {
     await tokens.add({ owner_id })
     await tokens.add({ owner_id, ttl: 1000 })
     const { id } = await tokens.add({ owner_id, idle: 1000, attrs: { a: [] } })
-    await tokens.rotate(id, { grace: 100 })
+    const { key } = (await tokens.rotate(id, { grace: 100 }))!
+    // Left behind: a key that opens, and one that is only watched for.
+    await tokens.refresh((await tokens.refresh(key, { grace: null }))!.key)
   }
   await tokens.makeHash('a')
   await tokens.makeHash('b', { replaces: 'reset:user-7' })
   await tokens.makeHash('c', { replaces: 'reset:user-7' })
-  return 12 + 2
+  await tokens.makeHash('d', { owner_id: 'user-7' })
+  await tokens.makeCode('login:user-7')
+  await tokens.makeCode('login:user-8', { tries: 1 })
+  await tokens.tryCode('login:user-8', 'spent')
+  return 12 + 3 + 2
 }
 
-test('removes everything of the store and answers how many tokens and hashes that were', async () => {
+test('removes everything of the store and answers how many tokens, hashes and codes that were', async () => {
   const opened = open()
   const filled = await fill(opened)
   expect(await opened.tokens.reset()).toBe(filled)
@@ -45,8 +51,12 @@ test('with a callback', async () => {
 test('whatever the owners are called', async () => {
   const { tokens, all } = open()
   await Promise.all(strangeOwners.map((owner_id) => tokens.add({ owner_id })))
-  for (const replaces of strangeOwners) await tokens.makeHash('a', { replaces })
-  expect(await tokens.reset()).toBe(2 * strangeOwners.length)
+  for (const name of strangeOwners) {
+    await tokens.makeHash('a', { replaces: name })
+    await tokens.makeHash('a', { owner_id: name })
+    await tokens.makeCode(name)
+  }
+  expect(await tokens.reset()).toBe(4 * strangeOwners.length)
   expect(await all()).toEqual({})
 })
 
@@ -99,7 +109,10 @@ test('never touches a neighbour, whatever characters the prefix has', async () =
     const before = await topology.names(some)
     const own = Object.keys(before).filter((name) => {
       const rest = name.slice(store.prefix.length)
-      return name.startsWith(store.prefix) && /^:(\{...\}:)?(key|id|tokens|hash|latest):/.test(rest)
+      return (
+        name.startsWith(store.prefix) &&
+        /^:(\{...\}:)?(key|id|tokens|hash|latest|hashes|code):/.test(rest)
+      )
     })
     expect(await store.tokens.reset()).toBe(filled.get(store))
     for (const name of own) delete before[name]
@@ -129,14 +142,16 @@ test('leaves alone what 0.0.4 wrote under the same prefix, and stray types', asy
   expect(await all()).toEqual(before)
 })
 
-test('removes a hash whatever is under its name', async () => {
+test('removes a hash or a code whatever is under its name', async () => {
   const opened = open()
   const redis = topology.redis()
   await redis.set(opened.name('hash', 'A123456789abcdef'), 'user@example.com')
   await redis.rpush(opened.name('hash', 'ABCDEFGH'), 'a')
   await redis.sadd(opened.name('latest', 'a'), 'a')
+  await redis.set(opened.name('hashes', 'user-7'), 'a')
+  await redis.set(opened.name('code', 'login'), 'a')
   await opened.tokens.makeHash('a')
-  expect(await opened.tokens.reset()).toBe(3)
+  expect(await opened.tokens.reset()).toBe(4)
   expect(await opened.all()).toEqual({})
 })
 
@@ -165,13 +180,13 @@ test('with a keyPrefix removes the own, and nothing without it or with another',
   for (const opened of [plain, app, glob]) await fill(opened)
   const scan = async (): Promise<string[]> => Object.keys(await topology.names(prefix))
   const total = (await scan()).length
-  expect(await glob.tokens.reset()).toBe(14)
+  expect(await glob.tokens.reset()).toBe(17)
   expect(await scan()).toHaveLength((total / 3) * 2)
-  expect(await plain.tokens.reset()).toBe(14)
+  expect(await plain.tokens.reset()).toBe(17)
   expect(await scan()).toHaveLength(total / 3)
   expect(await redis.exists(`${prefix}:tokens:user-7`)).toBe(0)
   expect(await app.tokens.count('user-7')).toBe(3)
-  expect(await app.tokens.reset()).toBe(14)
+  expect(await app.tokens.reset()).toBe(17)
   expect(await scan()).toEqual([])
 })
 

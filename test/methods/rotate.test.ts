@@ -1,5 +1,6 @@
+import { KeyTakenError } from '../../src/main'
 import type { Token } from '../../src/types'
-import { until } from '../support'
+import { freshPrefix, store, until } from '../support'
 import {
   attrsToCarry,
   closeAfterAll,
@@ -17,6 +18,7 @@ import {
   stored,
   strangeOwners,
   topology,
+  usedTill,
   viaCallback
 } from './support'
 
@@ -196,10 +198,9 @@ describe('with grace', () => {
     await passed(token.expires_at! - 100_000 + 50)
     const { expires_at } = (await tokens.getKey(token.key))!
     expect(expires_at).toBeGreaterThan(token.expires_at!)
-    expect(await tokens.getKey(rotated.key, { touch: false })).toEqual({
-      ...rotated,
-      expires_at
-    })
+    expect(await tokens.getKey(rotated.key, { touch: false })).toEqual(
+      usedTill(rotated, expires_at!)
+    )
     expect(await endOf(name('key', rotated.key))).toBe(expires_at)
     expect(await endOf(name('key', token.key))).toBe(till)
   })
@@ -270,6 +271,63 @@ test('from is the key of the token: no old one, none of another, and never of a 
   expect(await tokens.rotate(token.id, { from: second.key })).toBeNull()
 })
 
+describe('key', () => {
+  test('forces the new key', async () => {
+    const { tokens, spare, name } = open()
+    const token = await tokens.add({ owner_id: 'user-7', attrs: { a: 1 }, ttl: 100 })
+    const { key } = spare('user-7')
+    expect(await tokens.rotate(token.id, { key, from: token.key })).toEqual({ ...token, key })
+    expect(await tokens.getKey(key)).toEqual({ ...token, key })
+    expect(await tokens.getKey(token.key)).toBeNull()
+    expect(await topology.redis().get(name('id', token.id))).toBe(stored(key))
+    // And back, with a grace for the one between.
+    const back = await tokens.rotate(token.id, { key: token.key, grace: 100 })
+    expect(back).toEqual(token)
+    expect(await tokens.getKey(key)).toEqual({ ...token, key })
+  })
+
+  test('the same again answers the stored token and writes nothing, whatever from says', async () => {
+    const { tokens, all, spare } = open()
+    const token = await tokens.add({ owner_id: 'user-7', attrs: { a: 1 } })
+    const { key } = spare('user-7')
+    const options = { key, grace: 100, from: token.key }
+    const rotated = await tokens.rotate(token.id, options)
+    const before = await all()
+    expect(await tokens.rotate(token.id, options)).toEqual(rotated)
+    expect(await all()).toEqual(before)
+  })
+
+  test('one that is in use, or within its grace, is refused and nothing changes', async () => {
+    const { tokens, all } = open()
+    const token = await tokens.add({ owner_id: 'user-7' })
+    const other = await tokens.add({ owner_id: 'user-7' })
+    await tokens.rotate(token.id, { grace: 100 })
+    const before = await all()
+    for (const key of [other.key, token.key]) {
+      const error: unknown = await tokens
+        .rotate(token.id, { key, grace: 100 })
+        .catch((error: unknown) => error)
+      expect(error).toBeInstanceOf(KeyTakenError)
+      expect(error).toMatchObject({ code: 'TSKEYTAKEN' })
+    }
+    expect(await all()).toEqual(before)
+  })
+
+  test('is one of the owner on a partitioned store', async () => {
+    const prefix = freshPrefix().replace(/[{}]/g, '')
+    const tokens = store({ ...topology.config, prefix, partitioned: true })
+    const [token, other] = [
+      await tokens.add({ owner_id: 'user-7' }),
+      await tokens.add({ owner_id: 'user-8' })
+    ]
+    await expect(tokens.rotate(token.id, { key: other.key })).rejects.toThrow(
+      new TypeError('key must be one once issued to this owner: it carries another tag')
+    )
+    const key = token.key.slice(0, 3) + 'x'.repeat(21)
+    expect(await tokens.rotate(token.id, { key })).toEqual({ ...token, key })
+  })
+})
+
 test('keys are as long as the store says', async () => {
   const { tokens } = open({ size: 40 })
   const { id } = await tokens.add({ owner_id: 'user-7' })
@@ -297,6 +355,17 @@ test('wrong arguments are refused and nothing is written', async () => {
       .filter((from) => from !== undefined)
       .map((from) => [id, { from }])
   )
+  await refused(
+    'key must be a non-empty well-formed string',
+    ...[...noText(), '\ud800'.repeat(24)]
+      .filter((key) => key !== undefined)
+      .map((key) => [id, { key }])
+  )
+  await refused(
+    'key must be a string of exactly 24 characters',
+    ...['a', 'a'.repeat(23), 'a'.repeat(25)].map((key) => [id, { key }])
+  )
+  await refuses(open({ size: 128 }), 'rotate', 'key must be', [id, { key: '日'.repeat(128) }])
 })
 
 test("what is none of the store's stays as it is", async () => {

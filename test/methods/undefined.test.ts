@@ -7,7 +7,7 @@ const none = (...names: string[]): object =>
   Object.fromEntries(names.map((name) => [name, undefined]))
 
 test('an option that is undefined is as if it were not there', async () => {
-  const { tokens, all } = open({ ttl: 1000 })
+  const { tokens, all, name } = open({ ttl: 1000 })
   const names = ['attrs', 'key', 'id', 'ttl', 'idle', 'limit', 'onLimit', 'replicas']
   const token = await tokens.add({ owner_id: 'user-7', ...none(...names) })
   expect(token.attrs).toEqual({})
@@ -20,17 +20,32 @@ test('an option that is undefined is as if it were not there', async () => {
   const page = { tokens: [expect.objectContaining({ id: token.id })], cursor: null }
   expect(await tokens.list('user-7', none('limit', 'cursor'))).toEqual(page)
   expect(await tokens.list('user-7', undefined)).toEqual(page.tokens)
-  const { key } = (await tokens.rotate(token.id, none('grace', 'from', 'replicas')))!
+  const change = { ...none('owner_id', 'limit', 'onLimit', 'ttl', 'idle', 'replicas'), attrs: {} }
+  expect(await tokens.change(token.id, change)).toEqual(listed(token))
+  const lasting = { ...none('owner_id', 'attrs', 'limit', 'onLimit', 'idle'), ttl: null }
+  const { expires_at, ...never } = listed(token)
+  expect(await tokens.change(token.id, lasting)).toEqual(never)
+  expect(expires_at).toBeGreaterThan(0)
+  const rotated = (await tokens.rotate(token.id, none('grace', 'from', 'key', 'replicas')))!
   expect(await tokens.getKey(token.key)).toBeNull()
-  expect(await tokens.delKey(key, none('replicas'))).toBe(true)
+  const { key } = (await tokens.refresh(rotated.key, none('grace', 'detect', 'replicas')))!
+  expect(await tokens.delKey(rotated.key)).toBe(true)
+  expect(await tokens.delKey(key, none('replicas'))).toBe(false)
   expect(await tokens.del(token.id, none('replicas'))).toBe(false)
   await tokens.add({ owner_id: 'user-7' })
-  expect(await tokens.delOwner('user-7', none('except', 'replicas'))).toBe(1)
-  for (const options of [undefined, {}, none('ttl', 'replaces')]) {
+  expect(await tokens.delOwner('user-7', none('except', 'hashes', 'replicas'))).toBe(1)
+  for (const options of [undefined, {}, none('ttl', 'replaces', 'owner_id')]) {
     const hash = await tokens.makeHash('a', options)
     expect(await tokens.takeHash(hash, none('replicas'))).toBe('a')
   }
-  expect(await all()).toEqual({})
+  for (const options of [undefined, {}, none('digits', 'ttl', 'tries', 'every', 'value')]) {
+    const code = await tokens.makeCode('a', options)
+    expect(code).toMatch(/^\d{6}$/)
+    const tried = await tokens.tryCode('a', code, none('replicas'))
+    expect(tried).toEqual({ ok: true, value: null })
+  }
+  // A name remembers its tries.
+  expect(Object.keys(await all())).toEqual([name('code', 'a')])
 })
 
 test('a limit with an undefined onLimit rejects, an onLimit with an undefined limit is refused', async () => {

@@ -24,7 +24,7 @@ test('the demo shows the life of some tokens, on the server of REDIS_URL, and le
     [
       'Ann logs in',
       `{"key":"[\\w-]{24}","id":"${id}","owner_id":"ann",` +
-        '"attrs":{"device":"phone"},"expires_at":\\d{13}}'
+        '"attrs":{"device":"phone"},"expires_at":\\d{13},"used_at":\\d{13}}'
     ],
     ['A request comes', 'ann, on a phone'],
     [

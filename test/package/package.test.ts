@@ -113,6 +113,8 @@ describe('the tarball', () => {
         'LICENSE',
         'MIGRATING.md',
         'README.md',
+        'RECIPES.md',
+        'TOPOLOGIES.md',
         'dist',
         'lua',
         'package.json',
@@ -215,8 +217,8 @@ const use = `
   await other.quit()`
 const used = 'true false true\ntrue true\nTSKEYTAKEN KeyTakenError\n2\n1\n'
 const named =
-  '{ Tokenstore, api, scripts, TokenstoreError, KeyTakenError, LimitError, ' +
-  'ConflictError, UnavailableError }'
+  '{ Tokenstore, api, issuedAt, scripts, TokenstoreError, KeyTakenError, LimitError, ' +
+  'ConflictError, UnavailableError, ReplicationError, ReuseError }'
 
 describe('what is installed', () => {
   test('is required: the value itself, and its names', async () => {
@@ -271,7 +273,8 @@ describe('what is installed', () => {
         id: expect.stringMatching(/^[\da-f-]{36}$/) as string,
         owner_id: 'ann',
         attrs: { device: 'phone' },
-        expires_at: expect.any(Number) as number
+        expires_at: expect.any(Number) as number,
+        used_at: expect.any(Number) as number
       })
       expect(shown).toEqual([
         [expect.stringMatching(/^the token:/), token],
@@ -391,14 +394,20 @@ test('attw finds nothing', async () => {
 
 describe('types', () => {
   const text = readFileSync(join(__dirname, 'types.txt'), 'utf8')
-  const kinds = "import type { Config, Page, Token } from 'tokenstore'"
-  const named = `import { Tokenstore, api } from 'tokenstore'\n${kinds}\n${text}`
-  const byDefault = `import Tokenstore, { api } from 'tokenstore'\n${kinds}\n${text}`
+  const kinds = `import type { ChangeOptions, CodeOptions, Config, Page, RefreshOptions, Token, TriedCode }
+    from 'tokenstore'`
+  const values = 'api, issuedAt, ReuseError'
+  const named = `import { Tokenstore, ${values} } from 'tokenstore'\n${kinds}\n${text}`
+  const byDefault = `import Tokenstore, { ${values} } from 'tokenstore'\n${kinds}\n${text}`
   const required = `import Tokenstore = require('tokenstore')
-    const { api } = Tokenstore
-    type Token<T extends object = Record<string, unknown>> = Tokenstore.Token<T>
-    type Page<T> = Tokenstore.Page<T>
+    const { ${values} } = Tokenstore
+    type ChangeOptions<T extends object> = Tokenstore.ChangeOptions<T>
+    type CodeOptions = Tokenstore.CodeOptions
     type Config = Tokenstore.Config
+    type Page<T> = Tokenstore.Page<T>
+    type RefreshOptions = Tokenstore.RefreshOptions
+    type Token<T extends object = Record<string, unknown>> = Tokenstore.Token<T>
+    type TriedCode<T> = Tokenstore.TriedCode<T>
     ${text}`
   // The files of TypeScript and Node are the same for all of these, and parsed
   // once.
@@ -465,8 +474,8 @@ describe('types', () => {
 
   test('are right for a project as `tsc --init` makes it, with ioredis 6 and 5', () => {
     symlinkSync(join(project, 'node_modules', 'ioredis-5'), join(dir, 'node_modules', 'ioredis-5'))
-    const readme = readFileSync(join(installed, 'README.md'), 'utf8')
-    const [, cluster] = /```js\nconst \{ Cluster \} = require\('ioredis'\)\n(.*?)```/s.exec(readme)!
+    const page = readFileSync(join(installed, 'TOPOLOGIES.md'), 'utf8')
+    const [, cluster] = /```js\nconst \{ Cluster \} = require\('ioredis'\)\n(.*?)```/s.exec(page)!
     const programs = {
       'clients.mts': `import { Tokenstore, api, type Config } from 'tokenstore'
         import { Cluster, Redis, type RedisOptions } from 'ioredis'

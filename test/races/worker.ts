@@ -3,7 +3,7 @@
  * many calls in flight, until its stdin closes or it is killed. What was answered goes to stdout,
  * a JSON line at a time. Arguments: URL, prefix, seed.
  */
-import { KeyTakenError, LimitError, Tokenstore, type Token } from '../../src/main'
+import { KeyTakenError, LimitError, ReuseError, Tokenstore, type Token } from '../../src/main'
 import { random } from '../support'
 
 export interface Report {
@@ -22,6 +22,15 @@ export const LIMITED = 20
 export const LIMIT = 20
 const IN_FLIGHT = 64
 const POOL = 200
+const NAMES = 50
+
+/** Whether a token is one whose owner is changed: what delOwner revokes is known of others only. */
+const isMoved = (id: string): boolean => /[0-7]$/.test(id)
+
+interface Hash {
+  hash: string
+  owner_id: string
+}
 
 async function work([url, prefix, seed]: string[]): Promise<void> {
   const rng = random(Number(seed))
@@ -35,7 +44,8 @@ async function work([url, prefix, seed]: string[]): Promise<void> {
     timeout: 30_000
   })
   const pool: Token[] = []
-  const hashes: string[] = []
+  const hashes: Hash[] = []
+  const codes = new Map<string, string>()
   let report: Report = { operations: 0, ended: [], faults: [] }
   let running = true
   const flush = (): void => {
@@ -48,6 +58,8 @@ async function work([url, prefix, seed]: string[]): Promise<void> {
     pool[pool.length < POOL ? pool.length : below(POOL)] = token
   }
   const ownerAt = (n: number): string => `user-${n}`
+  const limitOf = (n: number): object =>
+    n < LIMITED ? { limit: LIMIT, onLimit: n < LIMITED / 2 ? 'reject' : 'evict' } : {}
   const fault = (text: string): void => void report.faults.push(text)
   const end = async (ids: string[], keys: string[]): Promise<void> => {
     report.ended.push(...ids)
@@ -69,8 +81,6 @@ async function work([url, prefix, seed]: string[]): Promise<void> {
       16,
       async () => {
         const n = below(OWNERS)
-        const onLimit = n < LIMITED / 2 ? 'reject' : 'evict'
-        const limit = n < LIMITED ? ({ limit: LIMIT, onLimit } as const) : {}
         const lifetime = [
           {},
           {},
@@ -83,7 +93,7 @@ async function work([url, prefix, seed]: string[]): Promise<void> {
           owner_id: ownerAt(n),
           attrs: { n },
           ...lifetime,
-          ...limit
+          ...limitOf(n)
         })
         know(added)
         await end(added.evicted ?? [], [])
@@ -108,6 +118,36 @@ async function work([url, prefix, seed]: string[]): Promise<void> {
       }
     ],
     [
+      6,
+      async (token) => {
+        const [grace, detect] = [
+          [600, null],
+          [0.02, 600],
+          [null, null]
+        ][below(3)]!
+        try {
+          const refreshed = await tokens.refresh(token.key, { grace, detect })
+          if (refreshed) know(refreshed)
+        } catch (error) {
+          if (!(error instanceof ReuseError)) throw error
+          await end([error.id], [token.key])
+        }
+      }
+    ],
+    [
+      6,
+      async (token) => {
+        const n = below(OWNERS)
+        const changed = await tokens.change(token.id, {
+          ...[{ ttl: 600 }, { idle: 600 }, { idle: null }, { ttl: null }, { ttl: 0.2 }][below(5)],
+          ...(below(2) && { attrs: { n } }),
+          ...(isMoved(token.id) && { owner_id: ownerAt(n), ...limitOf(n) })
+        })
+        if (changed) know(changed)
+        await end(changed?.evicted ?? [], [])
+      }
+    ],
+    [
       4,
       async () => {
         for (const token of (await tokens.list(ownerAt(below(OWNERS)))).slice(0, 4)) know(token)
@@ -118,23 +158,52 @@ async function work([url, prefix, seed]: string[]): Promise<void> {
       1,
       async (token) => {
         const { owner_id } = token
-        const known = pool.filter((other) => other.owner_id === owner_id && other.id !== token.id)
-        await tokens.delOwner(owner_id, { except: token.id })
+        const known = pool.filter(
+          ({ id, owner_id: its }) => its === owner_id && id !== token.id && !isMoved(id)
+        )
+        const made = hashes.filter((hash) => hash.owner_id === owner_id)
+        const withHashes = below(2) === 0
+        await tokens.delOwner(owner_id, { except: token.id, hashes: withHashes })
         await end(
           known.map(({ id }) => id),
           known.map(({ key }) => key)
         )
+        if (!withHashes) return
+        const found = await Promise.all(made.map(({ hash }) => tokens.getHash(hash)))
+        if (found.some((value) => value !== null)) fault(`a hash outlived delOwner ${owner_id}`)
       }
     ],
     [
       3,
-      async () =>
-        void hashes.push(
-          await tokens.makeHash({ n: 1 }, { ttl: 30, replaces: `name-${below(50)}` })
-        )
+      async () => {
+        const n = below(NAMES)
+        const owner_id = ownerAt(n % OWNERS)
+        const options = { ttl: 30, replaces: `name-${n}`, owner_id }
+        hashes.push({ hash: await tokens.makeHash({ n }, options), owner_id })
+      }
     ],
-    [1, async () => hashes.length > 0 && tokens.getHash(hashes[below(hashes.length)]!)],
-    [2, async () => hashes.length > 0 && tokens.takeHash(hashes.pop()!)]
+    [1, async () => hashes.length > 0 && tokens.getHash(hashes[below(hashes.length)]!.hash)],
+    [2, async () => hashes.length > 0 && tokens.takeHash(hashes.pop()!.hash)],
+    [
+      2,
+      async () => {
+        const name = `name-${below(NAMES)}`
+        const every = below(2) ? { every: 0.01 } : {}
+        const code = await tokens.makeCode(name, { ttl: 0.5, value: name, ...every })
+        if (code !== null) codes.set(name, code)
+      }
+    ],
+    [
+      3,
+      async () => {
+        const name = `name-${below(NAMES)}`
+        const code = below(2) ? codes.get(name) : '0'
+        const tried = await tokens.tryCode(name, code)
+        if (!tried.ok) return
+        if (tried.value !== name) fault(`${name}: the value of another code`)
+        if ((await tokens.tryCode(name, code)).ok) fault(`${name}: a code was right twice`)
+      }
+    ]
   ]
   const total = operations.reduce((sum, [weight]) => sum + weight, 0)
   const pick = (): ((token: Token) => Promise<unknown>) => {

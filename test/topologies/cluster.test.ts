@@ -62,8 +62,10 @@ test('every method, on names that only its argument leads to', async () => {
     expect(await tokens.update(token.id, ({ n }) => ({ n: Number(n) + 1 }))).toMatchObject({
       attrs: { n: 3 }
     })
-    const rotated = (await tokens.rotate(token.id, { grace: 100 }))!
-    expect((await tokens.getKey(token.key))?.key).toBe(token.key)
+    expect(await tokens.change(token.id, { idle: null, attrs: {} })).toMatchObject({ attrs: {} })
+    const between = (await tokens.rotate(token.id))!
+    const rotated = (await tokens.refresh(between.key, { detect: null, grace: 100 }))!
+    expect((await tokens.getKey(between.key))?.key).toBe(between.key)
     expect((await tokens.getKey(rotated.key))?.id).toBe(token.id)
     const other = await tokens.add({ owner_id })
     expect(await tokens.count(owner_id)).toBe(2)
@@ -72,6 +74,11 @@ test('every method, on names that only its argument leads to', async () => {
     expect(await tokens.delKey(other.key)).toBe(true)
     expect(await tokens.delOwner(owner_id)).toBe(1)
 
+    const owned = await tokens.makeHash(i, { owner_id })
+    expect(await tokens.delOwner(owner_id, { hashes: true })).toBe(0)
+    expect(await tokens.getHash(owned)).toBeNull()
+    const code = await tokens.makeCode(owner_id, { value: i })
+    expect(await tokens.tryCode(owner_id, code)).toEqual({ ok: true, value: i })
     const first = await tokens.makeHash(i, { replaces: owner_id })
     const second = await tokens.makeHash(i, { replaces: owner_id })
     expect(await tokens.getHash(first)).toBeNull()
@@ -108,6 +115,7 @@ test('texts that no key, id or hash can be are unknown, without a call', async (
   ]) {
     expect(await tokens.getKey(text)).toBeNull()
     expect(await tokens.delKey(text)).toBe(false)
+    expect(await tokens.refresh(text)).toBeNull()
     expect(await tokens.getHash(text)).toBeNull()
     expect(await tokens.takeHash(text)).toBeNull()
     expect(await tokens.delHash(text)).toBe(false)
@@ -119,6 +127,7 @@ test('texts that no key, id or hash can be are unknown, without a call', async (
   ]) {
     expect(await tokens.get(id)).toBeNull()
     expect(await tokens.set(id, {})).toBeNull()
+    expect(await tokens.change(id, { owner_id: 'ann' })).toBeNull()
     expect(await tokens.del(id)).toBe(false)
     expect(await tokens.rotate(id)).toBeNull()
   }
@@ -242,6 +251,45 @@ test('reset visits every master, as the first call of a store too, and leaves th
     for (let i = 0; i < 20; i++) await tokens.makeHash(i, { replaces: `user-${i}` })
   }
   for (const neighbour of neighbours) expect(await neighbour.reset()).toBe(60)
+})
+
+test('all and owners visit every master', async () => {
+  const prefix = freshPrefix()
+  const tokens = store({ redis: clusterClient(cluster()), prefix })
+  const neighbour = store({ redis: clusterClient(cluster()), prefix: `${prefix}x` })
+  const owned = Array.from({ length: 60 }, (_, i) => `user-${i}`)
+  const added = await Promise.all(owned.map((owner_id) => tokens.add({ owner_id })))
+  await neighbour.add({ owner_id: 'user-7' })
+  const [met, owners]: unknown[][] = [[], []]
+  for await (const token of tokens.all()) met!.push(token)
+  for await (const owner_id of tokens.owners()) owners!.push(owner_id)
+  expect(met).toHaveLength(60)
+  expect(met).toEqual(expect.arrayContaining(added))
+  expect(owners!.sort()).toEqual(owned.sort())
+})
+
+test('ping asks every master, and rejects in time while one of them hangs', async () => {
+  const tokens = store({ redis: clusterClient(cluster()), timeout: 500 })
+  const masters = await cluster().masters()
+  const pings = async (): Promise<number[]> => {
+    const infos = await Promise.all(masters.map(({ redis }) => redis.info('commandstats')))
+    return infos.map((info) => Number(/cmdstat_ping:calls=(\d+)/.exec(info)?.[1] ?? 0))
+  }
+  await until(() =>
+    tokens.ping().then(
+      () => true,
+      () => false
+    )
+  )
+  const before = await pings()
+  expect(await tokens.ping()).toBeUndefined()
+  expect(await pings()).toEqual(before.map((n) => n + 1))
+  for (const master of masters) {
+    master.pause()
+    const error: unknown = await tokens.ping().catch((error: unknown) => error)
+    master.resume()
+    expect(error).toMatchObject({ name: 'UnavailableError', code: 'TSUNAVAILABLE' })
+  }
 })
 
 test('with a hash tag in the prefix everything is in one slot', async () => {

@@ -4,11 +4,10 @@ import { noText, type Methods } from './refuses'
 import { topology } from './topology'
 import { viaCallback } from './via-callback'
 
-/** What a stranger may send for a key or a hash, or leave out, and no string that could be one. */
-const strange = (): unknown[] => [
+/** What a stranger may send for a text, or leave out, and is none. */
+export const strange = (): unknown[] => [
   ...noText(),
   '\ud800',
-  'x'.repeat(257),
   'x\udc00'.repeat(12),
   NaN,
   ['x'.repeat(24), 'y'.repeat(24)],
@@ -21,22 +20,29 @@ const strange = (): unknown[] => [
   Promise.resolve('x'.repeat(24))
 ]
 
+// No key and no hash is so long.
+const long = 'x'.repeat(257)
+
 /**
  * What is no text is answered as what is not found, as a promise and through a callback, and
  * Redis is not asked: the client of the store does not even connect.
  */
-export async function findsNothing(method: string, answer: null | false): Promise<void> {
+export async function findsNothing(
+  method: string,
+  answer: null | false | object,
+  given = [...strange(), long]
+): Promise<void> {
   const redis = new Redis({ lazyConnect: true, port: 1, retryStrategy: () => null })
   const tokens = Tokenstore({ ...topology.config, redis, partitioned: false })
   const call = (...args: unknown[]): Promise<unknown> =>
     (tokens as unknown as Methods)[method]!.call(tokens, ...args)
-  for (const given of strange()) {
-    expect(await call(given)).toBe(answer)
-    expect(await viaCallback((done) => call(given, done))).toBe(answer)
-    expect(await viaCallback((done) => call(given, undefined, done))).toBe(answer)
+  for (const each of given) {
+    expect(await call(each)).toEqual(answer)
+    expect(await viaCallback((done) => call(each, done))).toEqual(answer)
+    expect(await viaCallback((done) => call(each, undefined, done))).toEqual(answer)
   }
-  expect(await call()).toBe(answer)
-  expect(await viaCallback(call)).toBe(answer)
+  expect(await call()).toEqual(answer)
+  expect(await viaCallback(call)).toEqual(answer)
   expect(redis.status).toBe('wait')
   redis.disconnect()
 }
