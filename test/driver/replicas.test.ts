@@ -26,6 +26,15 @@ async function endWait(node: Node): Promise<void> {
   const [, id] = /^id=(\d+) .* flags=b /m.exec((await node.redis.client('LIST')) as string)!
   expect(await node.redis.client('UNBLOCK', id!)).toBe(1)
 }
+
+/** Whether the replica has said that it has all there is. */
+async function acknowledged(): Promise<boolean> {
+  const info = await master.redis.info('replication')
+  const [there, here] = [/^slave0:.*offset=(\d+)/m, /^master_repl_offset:(\d+)/m].map(
+    (offset) => offset.exec(info)?.[1]
+  )
+  return there === here
+}
 const caught = (call: Promise<unknown>): Promise<unknown> => call.catch((error: unknown) => error)
 const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i + 1)
 
@@ -106,6 +115,8 @@ test('writes of one moment share a WAIT', async () => {
   // And each with the others that want as many replicas as it does.
   const both = [tokens.del(added[0]!.id), caught(tokens.del(added[1]!.id, { replicas: 2 }))]
   expect(await both[0]).toBe(true)
+  await until(() => blocked(master))
+  await until(acknowledged)
   await endWait(master)
   expect(await both[1]).toMatchObject({
     message: 'del: done, but confirmed by 1 of 2 replicas'
