@@ -135,7 +135,7 @@ function construct(redis: RedisOptions | string, options: RedisOptions): Redis {
  * Another connection to the same server and database, on which nothing is sent unless it is
  * sent at once.
  */
-export function apart(redis: Redis, ofCluster: boolean): Redis {
+export function apart(redis: Redis, options: RedisOptions): Redis {
   return redis.duplicate({
     disconnectTimeout: DISCONNECT_MS,
     ...ONCE,
@@ -143,7 +143,9 @@ export function apart(redis: Redis, ofCluster: boolean): Redis {
     keyPrefix: '',
     lazyConnect: false,
     enableOfflineQueue: false,
-    // A node that is gone may be gone for good.
-    ...(ofCluster ? { retryStrategy: () => null } : {})
+    ...options
   })
 }
+
+/** A connection that is not opened again when it is lost. */
+export const ONE_CONNECTION: RedisOptions = { retryStrategy: () => null }

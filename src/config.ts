@@ -18,6 +18,8 @@ export interface Settings {
   readonly timeout: number
   readonly batch: boolean
   readonly replicas: number
+  /** Tokens to keep, 0 for none; and milliseconds without a proof that changes are told. */
+  readonly cache: { max: number; silence: number }
 }
 
 const NAMES: (keyof Config)[] = [
@@ -33,7 +35,8 @@ const NAMES: (keyof Config)[] = [
   'timeout',
   'batch',
   'partitioned',
-  'replicas'
+  'replicas',
+  'cache'
 ]
 
 export function readConfig(config: Config): Settings {
@@ -65,8 +68,18 @@ export function readConfig(config: Config): Settings {
     digest: check.boolean('digest', digest),
     timeout: check.integer('timeout', timeout, 1, 2 ** 31 - 1),
     batch: check.boolean('batch', batch),
-    replicas: check.integer('replicas', replicas, 0, 100)
+    replicas: check.integer('replicas', replicas, 0, 100),
+    cache: readCache(config.cache)
   }
+}
+
+function readCache(cache: Config['cache'] = false): Settings['cache'] {
+  const given = typeof cache === 'boolean' ? {} : cache
+  check.object('cache', given, ['max', 'silence'])
+  const { max = 10_000, silence = 1000 } = given
+  check.integer('cache.max', max, 1, 1_000_000)
+  check.integer('cache.silence', silence, 10, 60_000)
+  return { max: cache === false ? 0 : max, silence }
 }
 
 // What other clients call an address. ioredis looks at none of these and connects to localhost.

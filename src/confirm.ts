@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis'
 import type { Args } from './args'
-import { apart, isCluster, masterOf, type RedisClient } from './client'
+import { apart, isCluster, masterOf, ONE_CONNECTION, type RedisClient } from './client'
 import { errorText, raise } from './errors'
 import type { PendingCall } from './pending-call'
 import { Rest } from './rest'
@@ -72,7 +72,9 @@ export class ConfirmedWrites {
     let confirmer = this.#confirmers.get(server)
     if (!confirmer || confirmer.ended) {
       const ofCluster = isCluster(this.#client)
-      confirmer = new Confirmer(this.#watch(apart(redis, ofCluster)), ofCluster, this.#timeout)
+      // A node that is gone may be gone for good.
+      const connection = apart(redis, ofCluster ? ONE_CONNECTION : {})
+      confirmer = new Confirmer(this.#watch(connection), ofCluster, this.#timeout)
       this.#confirmers.set(server, confirmer)
     }
     return confirmer

@@ -1,11 +1,13 @@
 import type { Args } from './args'
 import * as check from './check'
+import { Cache } from './cache'
 import { readConfig, type Settings } from './config'
 import { Connection } from './connection'
 import { digestOf } from './digest'
 import { KeyReader } from './key-reader'
 import type { Layout } from './layout'
 import type { ScriptName } from './scripts'
+import { Tracking } from './tracking'
 import type { Config, WriteOptions } from './types'
 
 /** What the methods of a store share. */
@@ -13,19 +15,24 @@ export class Context {
   readonly settings: Settings
   readonly layout: Layout
   readonly connection: Connection
+  readonly tracking: Tracking
+  readonly cache: Cache | undefined
   readonly reader: KeyReader
 
   constructor(config: Config) {
     this.settings = readConfig(config)
-    const { redis, layout, timeout, batch } = this.settings
+    const { redis, layout, timeout, batch, cache } = this.settings
     this.layout = layout
     this.connection = new Connection(redis, timeout)
-    this.reader = new KeyReader(this.connection, batch)
+    this.tracking = new Tracking(this.connection, layout, cache.silence)
+    this.cache = cache.max > 0 ? new Cache(cache, this.tracking) : undefined
+    this.reader = new KeyReader(this.connection, batch, this.cache)
   }
 
   /** Runs a script on a root, see `Connection`. */
   run(script: ScriptName, root: string, args: Args, replicas = 0): Promise<unknown> {
-    return this.connection.run(script, root, args, replicas)
+    const send = (): Promise<unknown> => this.connection.run(script, root, args, replicas)
+    return this.cache ? this.cache.around(script, args, send) : send()
   }
 
   /** What of a key or a hash Redis gets to see. */

@@ -11,6 +11,7 @@ type Tokenstore<
 declare namespace Tokenstore {
   export type AddedToken<Attrs extends object> = main.AddedToken<Attrs>
   export type Api = main.Api
+  export type CacheOptions = main.CacheOptions
   export type Callback<T> = main.Callback<T>
   export type ChangedToken<Attrs extends object, Digest extends boolean> = main.ChangedToken<
     Attrs,
@@ -38,6 +39,7 @@ declare namespace Tokenstore {
     Digest extends boolean = false
   > = main.Tokenstore<Attrs, Digest>
   export type TriedCode<T = unknown> = main.TriedCode<T>
+  export type Watcher = main.Watcher
   export type WriteOptions = main.WriteOptions
 }
 

@@ -1,3 +1,4 @@
+import type { Cache } from './cache'
 import type { Connection } from './connection'
 import { raise, type Failure, type TokenstoreError } from './errors'
 import { nextTick, now } from './timers'
@@ -19,6 +20,10 @@ interface Call {
 // than 64, or more.
 const MAX_KEYS = 32
 
+// So many that Redis is idle while this process makes and reads them, and the other way round:
+// with two halves under way both work at a time.
+const WORTH_HALVING = 8
+
 // Failures that say nothing of the keys.
 const OF_NO_KEY = new Set(['TSUNAVAILABLE', 'TSCLOSED', 'TSVERSION'])
 
@@ -28,11 +33,14 @@ const OF_NO_KEY = new Set(['TSUNAVAILABLE', 'TSCLOSED', 'TSVERSION'])
  */
 export class KeyReader {
   readonly #connection: Connection
+  readonly #cache: Cache | undefined
   readonly #max: number
+  #underWay = 0
   readonly #batches = new Map<string, Call[]>()
 
-  constructor(connection: Connection, batch: boolean) {
+  constructor(connection: Connection, batch: boolean, cache: Cache | undefined) {
     this.#connection = connection
+    this.#cache = cache
     this.#max = batch ? MAX_KEYS : 1
   }
 
@@ -64,13 +72,22 @@ export class KeyReader {
     const calls = this.#batches.get(use + root)
     if (!calls) return
     this.#batches.delete(use + root)
-    void this.#send(root, use, calls, now() + this.#connection.timeout)
+    const deadline = now() + this.#connection.timeout
+    const few = calls.length >= WORTH_HALVING && calls.length < this.#max
+    if (few && this.#underWay === 0) {
+      void this.#send(root, use, calls.splice(0, calls.length >> 1), deadline)
+    }
+    void this.#send(root, use, calls, deadline)
   }
 
   async #send(root: string, use: 'TOUCH' | 'PEEK', calls: Call[], deadline: number): Promise<void> {
-    const args = [use, ...calls.map(({ key }) => key)]
+    this.#underWay++
+    const keys = calls.map(({ key }) => key)
+    const keep = this.#cache?.begin(root)
     try {
+      const args = [use, ...keys]
       const reply = (await this.#connection.run('getkey', root, args, 0, deadline)) as unknown[]
+      keep?.(keys, reply)
       calls.forEach(({ resolve }, i) =>
         resolve([reply[2 * i] as string | null, Number(reply[2 * i + 1])])
       )
@@ -82,6 +99,8 @@ export class KeyReader {
         // Something strange under one key must not fail the callers of the others.
         for (const call of calls) void this.#send(root, use, [call], deadline)
       }
+    } finally {
+      this.#underWay--
     }
   }
 }

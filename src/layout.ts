@@ -11,6 +11,8 @@ export interface Layout {
   readonly prefix: string
   /** What stands between prefix and family in the names of a root, as a pattern of SCAN. */
   readonly tagPattern: string
+  /** What the names of all keys and ids begin with, for a server that tells when they change. */
+  readonly tracked: readonly string[]
   ownerRoot(owner_id: string): string
   keyRoot(key: string): string | null
   idRoot(id: string): string | null
@@ -37,6 +39,7 @@ export function singleRoot(prefix: string): Layout {
   return {
     prefix,
     tagPattern: '',
+    tracked: [`${prefix}:key:`, `${prefix}:id:`],
     ownerRoot: root,
     keyRoot: root,
     idRoot: root,
@@ -47,6 +50,29 @@ export function singleRoot(prefix: string): Layout {
     newHash: (size) => random(size),
     rootOf: root
   }
+}
+
+/** A name in Redis, taken apart. */
+export interface Name {
+  root: string
+  family: string
+  rest: string
+}
+
+/** Takes a name apart that begins with the prefix; null for none of the store's. */
+export function readName(layout: Layout, name: string): Name | null {
+  const root = layout.rootOf(name)
+  if (root === null) return null
+  const [, family, rest] = /^:(\w+):(.+)$/s.exec(name.slice(root.length)) ?? []
+  return family === undefined || rest === undefined ? null : { root, family, rest }
+}
+
+// A node that has half of the slots is always found out, one with nine of ten nearly always.
+const SOME = 50
+
+/** Roots of which every master with a fair share of the slots has some. */
+export function someRoots(layout: Layout): string[] {
+  return [...new Set(Array.from({ length: SOME }, (_, n) => layout.ownerRoot(String(n))))]
 }
 
 // The alphabet of uid2, of which a tag is made as well.
@@ -69,6 +95,7 @@ export function partitioned(prefix: string): Layout {
   return {
     prefix,
     tagPattern: ':{???}',
+    tracked: [`${prefix}:{`],
     ownerRoot: rootByName,
     keyRoot: byTag,
     idRoot: (id) => {

@@ -17,6 +17,7 @@ export { issuedAt } from './issued-at'
 export { scripts } from './scripts'
 export type {
   AddedToken,
+  CacheOptions,
   ChangedToken,
   ChangeOptions,
   CodeOptions,
@@ -34,6 +35,7 @@ export type {
   TriedCode,
   WriteOptions
 } from './types'
+export type { Watcher } from './watcher'
 
 /** A store of session tokens on Redis, made by `Tokenstore(config)`. */
 export type Tokenstore<

@@ -10,29 +10,57 @@ const ATTRS = ',"attrs":'
 const OWNER = 56
 const ID = /^\{"id":"([^"\\]{36})"/
 const OWNED_BY = /,"owner_id":("(?!")[^"\\]*(?:\\.[^"\\]*)*")/
-const TIMES = /(?:,"ends_at":\d+)?(?:,"idle":(\d+),"every":\d+)?/
+const TIMES = /(?:,"ends_at":(\d+))?(?:,"idle":(\d+),"every":(\d+))?/
 // Whatever fields a later version has.
 const MORE = /((?:,"[a-z_]+":\d+)*)$/
 const HEAD = new RegExp([ID, OWNED_BY, TIMES, MORE].map(({ source }) => source).join(''))
 const TWICE = /("[a-z_]+":).*\1/
 
+/** A record, taken apart. Times as in the record, 0 where there is none. */
+export interface StoredRecord {
+  id: string
+  owner_id: string
+  attrs: string
+  ends_at: number
+  idle: number
+  every: number
+}
+
 /**
- * The token of a record, which is `{"id":…,"owner_id":…,(lifetime,)"attrs":…}`. Head and attrs
- * are read apart, since another language may have set attrs that are no JSON:
+ * Takes a record apart, null for a foreign one. It is `{"id":…,"owner_id":…,(lifetime,)"attrs":…}`.
+ * Head and attrs are read apart, since another language may have set attrs that are no JSON:
  * `{},"owner_id":"eve","attrs":{}`.
  */
-export function decode<Attrs extends object>([key, record, expires_at]: Triple): Token<Attrs> {
+export function readRecord(record: string): StoredRecord | null {
   const at = attrsAt(record)
-  const [head, id, owner, idle, more] = HEAD.exec(record.slice(0, at)) ?? []
-  if (!id || !owner || !record.endsWith('}}') || (more && TWICE.test(head!)))
-    throw new TokenstoreError('TSRECORD', 'a record in Redis is foreign')
-  const owner_id = owner.includes('\\') ? (parse('a record', owner) as string) : owner.slice(1, -1)
-  const attrs = parse('a record', record.slice(at + ATTRS.length, -1)) as Attrs
-  const token: Token<Attrs> = { key, id, owner_id, attrs }
-  const end = Number(expires_at)
-  if (end > 0) token.expires_at = end
-  if (end > 0 && idle) token.used_at = end - Number(idle)
+  const [head, id, owner, ends_at, idle, every, more] = HEAD.exec(record.slice(0, at)) ?? []
+  if (!id || !owner || !record.endsWith('}}') || (more && TWICE.test(head!))) return null
+  return {
+    id,
+    owner_id: owner.includes('\\') ? (parse('a record', owner) as string) : owner.slice(1, -1),
+    attrs: record.slice(at + ATTRS.length, -1),
+    ends_at: Number(ends_at ?? 0),
+    idle: Number(idle ?? 0),
+    every: Number(every ?? 0)
+  }
+}
+
+/** The token of a record that expires then, 0 for never: a new object at each call. */
+export function tokenOf<Attrs extends object>(
+  key: string,
+  { id, owner_id, attrs, idle }: StoredRecord,
+  expires_at: number
+): Token<Attrs> {
+  const token: Token<Attrs> = { key, id, owner_id, attrs: parse('a record', attrs) as Attrs }
+  if (expires_at > 0) token.expires_at = expires_at
+  if (expires_at > 0 && idle > 0) token.used_at = expires_at - idle
   return token
+}
+
+export function decode<Attrs extends object>([key, record, expires_at]: Triple): Token<Attrs> {
+  const read = readRecord(record)
+  if (read === null) throw new TokenstoreError('TSRECORD', 'a record in Redis is foreign')
+  return tokenOf<Attrs>(key, read, Number(expires_at))
 }
 
 /** The attrs of a record as they are stored, byte for byte, for `set … IF`. */

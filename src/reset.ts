@@ -1,7 +1,7 @@
 import type { Connection } from './connection'
-import type { Layout } from './layout'
+import type { Layout, Name } from './layout'
 import type { ScriptName } from './scripts'
-import { unlessForeign, Walk, type Name } from './walk'
+import { unlessForeign, Walk } from './walk'
 
 // Calls under way at a time, and tokens that one of them revokes: both so that no bystander
 // waits longer than a few milliseconds.

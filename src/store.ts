@@ -4,6 +4,7 @@ import { Context } from './context'
 import { reset } from './reset'
 import { Tokens } from './tokens'
 import type { Config } from './types'
+import { Watcher } from './watcher'
 
 /** Session tokens on Redis. Each method is one atomic script, unless its comment says otherwise. */
 export class Store<Attrs extends object, Digest extends boolean> extends Tokens<Attrs, Digest> {
@@ -22,7 +23,9 @@ export class Store<Attrs extends object, Digest extends boolean> extends Tokens<
    * whole; what is added meanwhile may stay.
    */
   async reset(): Promise<number> {
-    return reset(this.#context.connection, this.#context.layout)
+    const { cache, connection, layout } = this.#context
+    cache?.clear()
+    return reset(connection, layout).finally(() => cache?.clear())
   }
 
   /**
@@ -34,11 +37,29 @@ export class Store<Attrs extends object, Digest extends boolean> extends Tokens<
   }
 
   /**
+   * What tells when tokens end, whoever ends them. Resolves once every server tells what
+   * changes.
+   * @throws TokenstoreError with what Redis answered, when a server does not allow that
+   */
+  async watch(): Promise<Watcher> {
+    const { connection, tracking } = this.#context
+    const watcher = new Watcher(this.#context)
+    try {
+      await connection.send('watch', () => tracking.ready())
+    } catch (error) {
+      watcher.close()
+      throw error
+    }
+    return watcher
+  }
+
+  /**
    * Closes the connection if the store opened it, once what was sent is answered. Calls
    * after it reject.
    */
   async quit(): Promise<void> {
     this.#context.reader.flush()
+    this.#context.tracking.close()
     await this.#context.connection.close()
   }
 

@@ -16,6 +16,23 @@ export function sleep(ms: number): Promise<void> {
 }
 
 /**
+ * A promise, which rejects when it takes longer than so many milliseconds. Keeps no process
+ * alive.
+ */
+export async function within<T>(ms: number, promise: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`no answer within ${ms} ms`)), ms)
+    timer.unref()
+  })
+  try {
+    return await Promise.race([promise, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+/**
  * Calls back when all that has arrived by now has been read. One setImmediate is too few: in
  * a callback of a socket it comes before the sockets are looked at again.
  */

@@ -52,15 +52,22 @@ export class Tokens<Attrs extends object, Digest extends boolean> extends Codes 
   /**
    * The token that a key opens, or null, also for what is no text at all. The call counts as
    * a use of it, which moves the expiry of a token with `idle`, unless `touch` is false. Calls
-   * of one tick go together, up to 32 in a command.
+   * of one tick go together, up to 32 in a command. With `cache`, and unless `fresh` is true,
+   * the answer may come from memory.
    */
   async getKey(key: unknown, options?: types.GetKeyOptions): Promise<Token<Attrs> | null> {
-    const { touch = true } = check.options<types.GetKeyOptions>('options', options, ['touch'])
-    const use = check.boolean('touch', touch) ? 'TOUCH' : 'PEEK'
+    const known = ['touch', 'fresh'] as const
+    const given = check.options<types.GetKeyOptions>('options', options, known)
+    const { touch = true, fresh = false } = given
+    check.boolean('touch', touch)
+    check.boolean('fresh', fresh)
     if (!check.isSecret(key)) return null
+    const stored = this.#context.stored(key)
+    const kept = fresh ? null : this.#context.cache?.find<Attrs>(key, stored, touch)
+    if (kept) return kept
     const root = this.#context.layout.keyRoot(key)
     if (root === null) return null
-    const stored = this.#context.stored(key)
+    const use = touch ? 'TOUCH' : 'PEEK'
     const [record, expires_at] = await this.#context.reader.read(root, use, stored)
     return record === null ? null : decode<Attrs>([key, record, expires_at])
   }

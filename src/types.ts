@@ -75,6 +75,8 @@ export interface Page<T> {
 export interface GetKeyOptions {
   /** Whether the call counts as a use. Default true. */
   touch?: boolean | undefined
+  /** Whether to ask Redis, whatever the store's `cache`. Default false. */
+  fresh?: boolean | undefined
 }
 
 export interface WriteOptions {
@@ -223,4 +225,19 @@ export interface Config {
   replicas?: number | undefined
   /** Send the `getKey` calls of one tick together. Default true. */
   batch?: boolean | undefined
+  /**
+   * Let `getKey` answer from memory while Redis tells what changes. `true` means the defaults.
+   * Default false.
+   */
+  cache?: boolean | CacheOptions | undefined
+}
+
+export interface CacheOptions {
+  /** Tokens kept, those used last; 1 to 1000000. Default 10000. */
+  max?: number | undefined
+  /**
+   * Milliseconds, 10 to 60000: a revocation made elsewhere is seen no later, also when the
+   * network is broken. Default 1000.
+   */
+  silence?: number | undefined
 }

@@ -1,20 +1,10 @@
 import type { Node } from './client'
 import type { Connection } from './connection'
 import { errorOf, type TokenstoreError } from './errors'
-import type { Layout } from './layout'
+import { readName, someRoots, type Layout, type Name } from './layout'
 
 // Names per SCAN: so few that no bystander waits longer than a few milliseconds.
 const SCAN_COUNT = 600
-// A node that has half of the slots is always found out, one with nine of ten nearly always.
-const ROOTS_ASKED = 50
-
-/** A name in Redis, taken apart. */
-export interface Name {
-  root: string
-  family: string
-  rest: string
-}
-
 /** A walk over all names of a store, in short steps. */
 export class Walk {
   readonly #operation: string
@@ -32,8 +22,7 @@ export class Walk {
    * either, and a walk would miss them: a node of a cluster that is not given as one.
    */
   async servers(): Promise<Node[]> {
-    const roots = Array.from({ length: ROOTS_ASKED }, (_, n) => this.#layout.ownerRoot(String(n)))
-    const asked = [...new Set(roots)].map((root) => this.#connection.run('count', root, ['-']))
+    const asked = someRoots(this.#layout).map((root) => this.#connection.run('count', root, ['-']))
     await Promise.all(asked)
     return this.#connection.masters(this.#operation)
   }
@@ -66,7 +55,7 @@ export class Walk {
         // Whoever gave up does not ask for it any more.
         page.catch(() => {})
       }
-      yield names.flatMap((name) => this.#read(name.slice(keyPrefix.length)) ?? [])
+      yield names.flatMap((name) => readName(this.#layout, name.slice(keyPrefix.length)) ?? [])
       if (last) return
     }
   }
@@ -79,13 +68,6 @@ export class Walk {
         yield names.filter(({ root, rest }) => seen.add(`${root}:${rest}`))
       }
     }
-  }
-
-  #read(name: string): Name | null {
-    const root = this.#layout.rootOf(name)
-    if (root === null) return null
-    const [, family, rest] = /^:(\w+):(.+)$/s.exec(name.slice(root.length)) ?? []
-    return family === undefined || rest === undefined ? null : { root, family, rest }
   }
 }
 

@@ -237,10 +237,15 @@ describe('getKey calls of one tick', () => {
       return [use!, ...keys]
     })
 
-  test('go out as one command, also from different places', async () => {
+  test.each([
+    [7, [7]],
+    [20, [10, 10]],
+    [31, [15, 16]],
+    [32, [32]]
+  ])('%i go out as so few commands, also from different places', async (length, sizes) => {
     const tokens = open()
     const added = await Promise.all(
-      Array.from({ length: 20 }, () => tokens.add({ owner_id: 'user-7' }))
+      Array.from({ length }, () => tokens.add({ owner_id: 'user-7' }))
     )
     await wire.sent()
     const asked = added.map(async ({ key }, i) => {
@@ -250,8 +255,18 @@ describe('getKey calls of one tick', () => {
     })
     expect(await Promise.all(asked)).toEqual(added)
     const sent = keysOf(await wire.sent())
-    expect(sent).toHaveLength(1)
-    expect(sent[0]!.slice(1).sort()).toEqual(added.map(({ key }) => key).sort())
+    expect(sent.map(([, ...some]) => some.length)).toEqual(sizes)
+    expect(sent.flatMap(([, ...some]) => some).sort()).toEqual(added.map(({ key }) => key).sort())
+  })
+
+  test('are not halved while others are under way', async () => {
+    const tokens = open()
+    await tokens.count('a')
+    await wire.sent()
+    const first = tokens.getKey('first')
+    await new Promise((resolve) => process.nextTick(resolve))
+    await Promise.all([first, ...Array.from({ length: 20 }, (_, i) => tokens.getKey(`key-${i}`))])
+    expect(keysOf(await wire.sent()).map(([, ...some]) => some.length)).toEqual([1, 20])
   })
 
   test('a lone call goes out in its tick too', async () => {
@@ -311,7 +326,7 @@ describe('getKey calls of one tick', () => {
     const prefix = freshPrefix()
     const tokens = open({ prefix })
     const added = await Promise.all(
-      Array.from({ length: 5 }, () => tokens.add({ owner_id: 'user-7' }))
+      Array.from({ length: 4 }, () => tokens.add({ owner_id: 'user-7' }))
     )
     const client = own()
     await client.set(`${prefix}:key:stray`, 'text')

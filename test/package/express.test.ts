@@ -21,7 +21,7 @@ interface App {
 }
 const cookieParser = jest.requireActual<() => unknown>('cookie-parser')
 
-const recipe = /^app\.use\(.*?(?=\n\n)/ms.exec(section('Recipes'))![0]
+const recipe = /^app\.use\(.*?(?=\n```)/ms.exec(section('Recipes'))![0]
 
 describe.each(['express-4', 'express'])('%s', (version) => {
   let tokens: Tokenstore

@@ -109,6 +109,7 @@ describe('the tarball', () => {
   test('holds what users need, and nothing else', () => {
     expect(readdirSync(installed).sort()).toEqual(
       [
+        'CACHE.md',
         'CHANGELOG.md',
         'LICENSE',
         'MIGRATING.md',
@@ -149,6 +150,7 @@ describe('the tarball', () => {
     })
     expect(Object.keys(manifest['dependencies'] as object).sort()).toEqual([
       'ioredis',
+      'lru-cache',
       'uid2',
       'uuid'
     ])

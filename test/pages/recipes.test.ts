@@ -1,11 +1,13 @@
 /** What RECIPES.md says, run as it stands there. */
 import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
-import type { Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { createServer, type IncomingMessage, type Server } from 'node:http'
+import type { AddressInfo, Socket } from 'node:net'
 import { join } from 'node:path'
 import express, { type Express, type RequestHandler } from 'express'
-import { issuedAt, ReuseError, type Token, type Tokenstore } from '../../src/main'
+import { WebSocket, WebSocketServer } from 'ws'
+import { issuedAt, ReuseError, type Token, type Tokenstore, type Watcher } from '../../src/main'
 import type { Config } from '../../src/types'
 import { closeAfterAll, project, store, until } from '../support'
 
@@ -37,6 +39,9 @@ interface Recipes {
   mailCode(email: string): Promise<void>
   enterCode(email: string, code: unknown): Promise<Token | { left: number }>
   refresh: RequestHandler
+  upgrade(request: IncomingMessage, connection: Socket, head: Buffer): Promise<void>
+  open: Map<string, Set<WebSocket>>
+  watcher: Watcher
   perOwner: Map<string, number>
   healthy: RequestHandler
 }
@@ -56,6 +61,8 @@ const around = {
   randomUUID,
   issuedAt,
   ReuseError,
+  WebSocketServer,
+  keyOf: ({ headers }: IncomingMessage) => headers.authorization,
   mail: async (to: string, text: string) => void mails.push({ to, text }),
   setPassword: async (user: string, password: string) => void passwords.set(user, password),
   sign: (owner_id: string) => `jwt of ${owner_id}`,
@@ -171,6 +178,48 @@ test('a code by mail', async () => {
   expect(await enterCode(email, undefined)).toEqual({ left: 4 })
   expect(await enterCode(email, mailed(DIGITS))).toMatchObject({ owner_id: email })
   expect(await enterCode(email, mailed(DIGITS))).toEqual({ left: 0 })
+})
+
+describe('WebSockets', () => {
+  const server = createServer()
+  let url: string
+  beforeEach(async () => {
+    server.removeAllListeners('upgrade').on('upgrade', recipes.upgrade)
+    if (!server.listening) await once(server.listen(0, '127.0.0.1'), 'listening')
+    url = `ws://127.0.0.1:${(server.address() as AddressInfo).port}`
+  })
+  afterAll(() => server.close())
+
+  const connect = (authorization: string): WebSocket =>
+    new WebSocket(url, { headers: { authorization } })
+
+  test('are closed when their session is logged out, and no others', async () => {
+    const { tokens, open } = recipes
+    const [mine, other] = [
+      await tokens.add({ owner_id: 'ann' }),
+      await tokens.add({ owner_id: 'bob' })
+    ]
+    const sockets = [connect(mine.key), connect(mine.key), connect(other.key)]
+    await Promise.all(sockets.map((socket) => once(socket, 'open')))
+    const closed = sockets.map((socket) => once(socket, 'close'))
+    await tokens.del(mine.id)
+    for (const done of closed.slice(0, 2)) {
+      expect((await done).map(String)).toEqual(['4401', 'logged out'])
+    }
+    await until(() => open.size === 1)
+    expect(sockets[2]!.readyState).toBe(WebSocket.OPEN)
+    sockets[2]!.close()
+    await closed[2]
+    await until(() => open.size === 0)
+  })
+
+  test('are refused without a session, and while Redis does not answer', async () => {
+    const said = async (socket: WebSocket): Promise<string> =>
+      String((await once(socket, 'error'))[0])
+    expect(await said(connect('x'))).toMatch('401')
+    await recipes.tokens.quit()
+    expect(await said(connect('x'))).toMatch('503')
+  })
 })
 
 test('the whole store', async () => {

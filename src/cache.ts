@@ -1,0 +1,218 @@
+import { LRUCache } from 'lru-cache'
+import type { Args } from './args'
+import { errorText } from './errors'
+import { readRecord, tokenOf, type StoredRecord } from './record'
+import type { ScriptName } from './scripts'
+import { now } from './timers'
+import type { Tracker } from './tracker'
+import type { Tracking } from './tracking'
+import type { Token } from './types'
+
+/** A token as Redis answered it. */
+interface Entry {
+  /** As Redis sees it. */
+  key: string
+  /** The record as it is stored, and taken apart. */
+  text: string
+  record: StoredRecord
+  expires_at: number
+  /** When it was asked for, by what had been dropped. */
+  sent: number
+  root: string
+  /** Who tells when it changes. */
+  tracker: Tracker
+}
+
+/** Takes what was answered to a read, `record, expires_at` for each key. */
+export type Keep = (keys: string[], reply: unknown[]) => void
+
+// So that memory has an end, whatever is told while a read is under way.
+const MAX_DROPPED = 10_000
+
+/** Scripts that write what one id names, which is their first argument. */
+const BY_ID = new Set<ScriptName>(['set', 'change', 'rotate', 'del'])
+/** Those that find what they write by a key, which is theirs. */
+const BY_KEY = new Set<ScriptName>(['refresh', 'delkey'])
+/** Those that answer a triple and then the ids that they evicted. */
+const EVICTING = new Set<ScriptName>(['add', 'change'])
+
+/**
+ * Tokens that need not be asked for: a server tells when their names change, and an entry
+ * counts only as long as it is proven that it does.
+ */
+export class Cache {
+  readonly #tracking: Tracking
+  readonly #silence: number
+  /** By id: a token has one key, and others within their grace, which are not kept. */
+  readonly #entries: LRUCache<string, Entry>
+  /** The ids of the entries, by key. */
+  readonly #ids = new Map<string, string>()
+  /** By key, what was answered last and is being read again. */
+  readonly #answered = new Map<string, Entry>()
+  /** Counts what was dropped. */
+  #count = 0
+  /** The keys and ids that were dropped, and when, by that count. */
+  readonly #dropped = new Map<string, number>()
+  /** When all was dropped, or that was forgotten. */
+  #allDropped = 0
+  /** Proofs count that were asked for from here on, by `now()`. */
+  #since = -Infinity
+
+  constructor({ max, silence }: { max: number; silence: number }, tracking: Tracking) {
+    this.#silence = silence
+    this.#tracking = tracking
+    this.#entries = new LRUCache<string, Entry>({
+      max,
+      dispose: ({ key }) => this.#ids.delete(key)
+    })
+    tracking.on('changed', ({ family, rest }) => {
+      if (family === 'key') this.#dropKey(rest)
+      if (family === 'id') this.#drop(rest)
+    })
+    tracking.on('flushed', () => this.clear())
+    tracking.on('lost', () => this.clear())
+    tracking.on('refused', warn)
+    tracking.on('closed', () => this.clear())
+  }
+
+  /** The token of a key, unless Redis has to be asked; a use that need not be written, if it is. */
+  find<Attrs extends object>(key: string, stored: string, touch: boolean): Token<Attrs> | null {
+    const id = this.#ids.get(stored)
+    const entry = id === undefined ? undefined : this.#entries.get(id)
+    if (!entry) return null
+    const { record, expires_at, root, tracker } = entry
+    const age = tracker.age
+    if (age >= this.#silence || tracker.provenAt < this.#since) return null
+    if (!this.#tracking.isAt(root, tracker)) return null
+    if (expires_at > 0) {
+      const time = tracker.timeAt(age)
+      const end = record.ends_at || Infinity
+      const isUse = touch && record.idle > 0
+      if (time >= expires_at) return null
+      if (isUse && Math.min(time + record.idle, end) - expires_at >= record.every) return null
+    }
+    return tokenOf<Attrs>(key, record, expires_at)
+  }
+
+  /** Before a read is sent: what to do with its answer. Undefined when that cannot be kept. */
+  begin(root: string): Keep | undefined {
+    const tracker = this.#tracking.of(root)
+    if (!tracker?.hears) return undefined
+    const sent = this.#count
+    return (keys, reply) => {
+      const read = keys.filter((key, i) => {
+        const [text, expires_at] = [reply[2 * i], Number(reply[2 * i + 1])]
+        const record = typeof text === 'string' ? readRecord(text) : null
+        if (record === null) return this.#gone(key)
+        return this.#read({ key, text: text as string, record, expires_at, sent, root, tracker })
+      })
+      if (read.length > 0) void this.#keep(root, tracker, read)
+    }
+  }
+
+  /** Sends a script, and drops what it touches before and after. */
+  async around(
+    script: ScriptName,
+    args: Readonly<Args>,
+    send: () => Promise<unknown>
+  ): Promise<unknown> {
+    const drop = this.#dropOf(script, String(args[0]))
+    drop()
+    try {
+      const reply = await send()
+      if (EVICTING.has(script)) ((reply ?? []) as string[]).slice(3).forEach((id) => this.#drop(id))
+      return reply
+    } catch (error) {
+      // It may have happened, to whatever it evicts.
+      if (EVICTING.has(script)) this.#doubt()
+      throw error
+    } finally {
+      drop()
+    }
+  }
+
+  clear(): void {
+    this.#allDropped = ++this.#count
+    this.#dropped.clear()
+    this.#entries.clear()
+  }
+
+  #dropOf(script: ScriptName, subject: string): () => void {
+    const id = BY_ID.has(script) ? subject : BY_KEY.has(script) && this.#ids.get(subject)
+    if (typeof id === 'string') return () => this.#drop(id)
+    const unknown = BY_KEY.has(script) || script === 'delowner'
+    return unknown ? () => this.#doubt() : () => {}
+  }
+
+  /** What was written is not known by its id, so all has to be proven anew. */
+  #doubt(): void {
+    this.#since = now()
+    this.#tracking.hasten()
+  }
+
+  #drop(id: string): void {
+    this.#note(id)
+    this.#entries.delete(id)
+  }
+
+  #dropKey(key: string): void {
+    this.#note(key)
+    const id = this.#ids.get(key)
+    if (id !== undefined) this.#entries.delete(id)
+  }
+
+  #note(dropped: string): void {
+    this.#dropped.set(dropped, ++this.#count)
+    if (this.#dropped.size <= MAX_DROPPED) return
+    this.#allDropped = this.#count
+    this.#dropped.clear()
+  }
+
+  #isDropped({ key, record, sent }: Entry): boolean {
+    const last = Math.max(this.#dropped.get(key) ?? 0, this.#dropped.get(record.id) ?? 0)
+    return sent < Math.max(last, this.#allDropped)
+  }
+
+  /** Takes an answer; false when it need not be kept. Nothing older is answered from here on. */
+  #read(entry: Entry): boolean {
+    const { key, text, record, expires_at } = entry
+    if (this.#ids.get(key) !== record.id) this.#gone(key)
+    const kept = this.#entries.peek(record.id)
+    const same = kept?.text === text && kept.expires_at === expires_at
+    if (kept && !same) this.#entries.delete(record.id)
+    if (same && kept.key === key) return false
+    this.#answered.set(key, entry)
+    return true
+  }
+
+  /** Takes the answer that there is no token. */
+  #gone(key: string): false {
+    const id = this.#ids.get(key)
+    if (id !== undefined) this.#entries.delete(id)
+    this.#answered.delete(key)
+    return false
+  }
+
+  async #keep(root: string, tracker: Tracker, keys: string[]): Promise<void> {
+    // A key within its grace has no record of its own, so nothing tells when that changes. What
+    // cannot be read again is not kept.
+    const texts = await tracker.texts(keys.map((key) => `${root}:key:${key}`)).catch(() => [])
+    for (const [i, key] of keys.entries()) {
+      // Of a later call, if there was one.
+      const entry = this.#answered.get(key)
+      this.#answered.delete(key)
+      if (!entry || entry.text !== texts[i] || this.#isDropped(entry)) continue
+      this.#entries.set(entry.record.id, entry)
+      this.#ids.set(key, entry.record.id)
+    }
+  }
+}
+
+let warned = false
+
+function warn(error: Error): void {
+  if (warned) return
+  warned = true
+  const why = `Redis does not tell what changes: ${errorText(error)}`
+  process.emitWarning(`cache: getKey asks Redis each time, since ${why}`, 'TokenstoreWarning')
+}
