@@ -1,7 +1,8 @@
 import { LRUCache } from 'lru-cache'
 import type { Args } from './args'
+import { isFlat } from './check'
 import { errorText } from './errors'
-import { readRecord, tokenOf, type StoredRecord } from './record'
+import { attrsOf, readRecord, tokenOf, type StoredRecord } from './record'
 import type { ScriptName } from './scripts'
 import { now } from './timers'
 import type { Tracker } from './tracker'
@@ -15,6 +16,8 @@ interface Entry {
   /** The record as it is stored, and taken apart. */
   text: string
   record: StoredRecord
+  /** The attrs, if they have no parts that callers could share. */
+  flat: object | undefined
   expires_at: number
   /** When it was asked for, by what had been dropped. */
   sent: number
@@ -91,7 +94,9 @@ export class Cache {
       if (time >= expires_at) return null
       if (isUse && Math.min(time + record.idle, end) - expires_at >= record.every) return null
     }
-    return tokenOf<Attrs>(key, record, expires_at)
+    // Of flat attrs a copy costs less than to parse them again.
+    const attrs = entry.flat ? { ...entry.flat } : attrsOf(record)
+    return tokenOf<Attrs>(key, record, attrs, expires_at)
   }
 
   /** Before a read is sent: what to do with its answer. Undefined when that cannot be kept. */
@@ -101,10 +106,12 @@ export class Cache {
     const sent = this.#count
     return (keys, reply) => {
       const read = keys.filter((key, i) => {
-        const [text, expires_at] = [reply[2 * i], Number(reply[2 * i + 1])]
-        const record = typeof text === 'string' ? readRecord(text) : null
-        if (record === null) return this.#gone(key)
-        return this.#read({ key, text: text as string, record, expires_at, sent, root, tracker })
+        const [text, expires_at] = [reply[2 * i] as string | null, Number(reply[2 * i + 1])]
+        const record = text === null ? null : readRecord(text)
+        if (text === null || record === null) return this.#gone(key)
+        const attrs = attrsOf(record)
+        const flat = isFlat(attrs) ? attrs : undefined
+        return this.#read({ key, text, record, flat, expires_at, sent, root, tracker })
       })
       if (read.length > 0) void this.#keep(root, tracker, read)
     }

@@ -141,7 +141,8 @@ function lossIn(given: unknown, key: string | number, around: object[]): string 
   return null
 }
 
-function isFlat(value: unknown): boolean {
+/** Whether a value is a plain object of nothing but texts, numbers, booleans and null. */
+export function isFlat(value: unknown): boolean {
   return (
     isPlain(value) &&
     Object.getOwnPropertySymbols(value).length === 0 &&

@@ -45,13 +45,19 @@ export function readRecord(record: string): StoredRecord | null {
   }
 }
 
-/** The token of a record that expires then, 0 for never: a new object at each call. */
+/** The attrs of a record, as a new object. */
+export function attrsOf({ attrs }: StoredRecord): object {
+  return parse('a record', attrs) as object
+}
+
+/** The token of a record, with these attrs, that expires then; 0 for never. */
 export function tokenOf<Attrs extends object>(
   key: string,
-  { id, owner_id, attrs, idle }: StoredRecord,
+  { id, owner_id, idle }: StoredRecord,
+  attrs: object,
   expires_at: number
 ): Token<Attrs> {
-  const token: Token<Attrs> = { key, id, owner_id, attrs: parse('a record', attrs) as Attrs }
+  const token: Token<Attrs> = { key, id, owner_id, attrs: attrs as Attrs }
   if (expires_at > 0) token.expires_at = expires_at
   if (expires_at > 0 && idle > 0) token.used_at = expires_at - idle
   return token
@@ -60,7 +66,7 @@ export function tokenOf<Attrs extends object>(
 export function decode<Attrs extends object>([key, record, expires_at]: Triple): Token<Attrs> {
   const read = readRecord(record)
   if (read === null) throw new TokenstoreError('TSRECORD', 'a record in Redis is foreign')
-  return tokenOf<Attrs>(key, read, Number(expires_at))
+  return tokenOf<Attrs>(key, read, attrsOf(read), Number(expires_at))
 }
 
 /** The attrs of a record as they are stored, byte for byte, for `set … IF`. */
