@@ -1,13 +1,13 @@
 import { LRUCache } from 'lru-cache'
 import type { Args } from './args'
 import { isFlat } from './check'
-import { errorText } from './errors'
 import { attrsOf, readRecord, tokenOf, type StoredRecord } from './record'
 import type { ScriptName } from './scripts'
 import { now } from './timers'
 import type { Tracker } from './tracker'
 import type { Tracking } from './tracking'
 import type { Token } from './types'
+import { writtenIds, WRITES_NO_TOKEN } from './written-ids'
 
 /** A token as Redis answered it. */
 interface Entry {
@@ -17,7 +17,7 @@ interface Entry {
   text: string
   record: StoredRecord
   /** The attrs, if they have no parts that callers could share. */
-  flat: object | undefined
+  flat?: object | undefined
   expires_at: number
   /** When it was asked for, by what had been dropped. */
   sent: number
@@ -31,13 +31,6 @@ export type Keep = (keys: string[], reply: unknown[]) => void
 
 // So that memory has an end, whatever is told while a read is under way.
 const MAX_DROPPED = 10_000
-
-/** Scripts that write what one id names, which is their first argument. */
-const BY_ID = new Set<ScriptName>(['set', 'change', 'rotate', 'del'])
-/** Those that find what they write by a key, which is theirs. */
-const BY_KEY = new Set<ScriptName>(['refresh', 'delkey'])
-/** Those that answer a triple and then the ids that they evicted. */
-const EVICTING = new Set<ScriptName>(['add', 'change'])
 
 /**
  * Tokens that need not be asked for: a server tells when their names change, and an entry
@@ -74,8 +67,6 @@ export class Cache {
     })
     tracking.on('flushed', () => this.clear())
     tracking.on('lost', () => this.clear())
-    tracking.on('refused', warn)
-    tracking.on('closed', () => this.clear())
   }
 
   /** The token of a key, unless Redis has to be asked; a use that need not be written, if it is. */
@@ -86,7 +77,7 @@ export class Cache {
     const { record, expires_at, root, tracker } = entry
     const age = tracker.age
     if (age >= this.#silence || tracker.provenAt < this.#since) return null
-    if (!this.#tracking.isAt(root, tracker)) return null
+    if (tracker.name !== '' && this.#tracking.serverOf(root) !== tracker.name) return null
     if (expires_at > 0) {
       const time = tracker.timeAt(age)
       const end = record.ends_at || Infinity
@@ -105,36 +96,39 @@ export class Cache {
     if (!tracker?.hears) return undefined
     const sent = this.#count
     return (keys, reply) => {
-      const read = keys.filter((key, i) => {
+      const read: string[] = []
+      for (const [i, key] of keys.entries()) {
         const [text, expires_at] = [reply[2 * i] as string | null, Number(reply[2 * i + 1])]
         const record = text === null ? null : readRecord(text)
-        if (text === null || record === null) return this.#gone(key)
-        const attrs = attrsOf(record)
-        const flat = isFlat(attrs) ? attrs : undefined
-        return this.#read({ key, text, record, flat, expires_at, sent, root, tracker })
-      })
-      if (read.length > 0) void this.#keep(root, tracker, read)
+        if (text === null || record === null) this.#gone(key)
+        else if (this.#read({ key, text, record, expires_at, sent, root, tracker })) read.push(key)
+      }
+      if (read.length > 0) void this.#keep(root, tracker, read, sent)
     }
   }
 
-  /** Sends a script, and drops what it touches before and after. */
+  /** Sends a script, and drops the tokens that it writes before and after. */
   async around(
     script: ScriptName,
     args: Readonly<Args>,
     send: () => Promise<unknown>
   ): Promise<unknown> {
-    const drop = this.#dropOf(script, String(args[0]))
-    drop()
+    if (WRITES_NO_TOKEN.has(script)) return send()
+    const first = String(args[0])
+    const kept = this.#ids.get(first)
+    // The first argument is an id, or a key.
+    this.#drop(kept ?? first)
     try {
       const reply = await send()
-      if (EVICTING.has(script)) ((reply ?? []) as string[]).slice(3).forEach((id) => this.#drop(id))
+      const ids = writtenIds(script, args, reply, () => kept)
+      if (ids === undefined) this.#doubt()
+      else for (const id of ids) this.#drop(id)
       return reply
     } catch (error) {
-      // It may have happened, to whatever it evicts.
-      if (EVICTING.has(script)) this.#doubt()
+      // What it did, if anything, is not known.
+      this.#drop(kept ?? first)
+      this.#doubt()
       throw error
-    } finally {
-      drop()
     }
   }
 
@@ -142,13 +136,6 @@ export class Cache {
     this.#allDropped = ++this.#count
     this.#dropped.clear()
     this.#entries.clear()
-  }
-
-  #dropOf(script: ScriptName, subject: string): () => void {
-    const id = BY_ID.has(script) ? subject : BY_KEY.has(script) && this.#ids.get(subject)
-    if (typeof id === 'string') return () => this.#drop(id)
-    const unknown = BY_KEY.has(script) || script === 'delowner'
-    return unknown ? () => this.#doubt() : () => {}
   }
 
   /** What was written is not known by its id, so all has to be proven anew. */
@@ -175,9 +162,9 @@ export class Cache {
     this.#dropped.clear()
   }
 
-  #isDropped({ key, record, sent }: Entry): boolean {
+  #isDropped({ key, record }: Entry, since: number): boolean {
     const last = Math.max(this.#dropped.get(key) ?? 0, this.#dropped.get(record.id) ?? 0)
-    return sent < Math.max(last, this.#allDropped)
+    return since < Math.max(last, this.#allDropped)
   }
 
   /** Takes an answer; false when it need not be kept. Nothing older is answered from here on. */
@@ -193,33 +180,34 @@ export class Cache {
   }
 
   /** Takes the answer that there is no token. */
-  #gone(key: string): false {
+  #gone(key: string): void {
     const id = this.#ids.get(key)
     if (id !== undefined) this.#entries.delete(id)
     this.#answered.delete(key)
-    return false
   }
 
-  async #keep(root: string, tracker: Tracker, keys: string[]): Promise<void> {
+  async #keep(root: string, tracker: Tracker, keys: string[], sent: number): Promise<void> {
     // A key within its grace has no record of its own, so nothing tells when that changes. What
     // cannot be read again is not kept.
     const texts = await tracker.texts(keys.map((key) => `${root}:key:${key}`)).catch(() => [])
     for (const [i, key] of keys.entries()) {
-      // Of a later call, if there was one.
+      // Of a later call, if there was one; this text vouches for it only from the first on.
       const entry = this.#answered.get(key)
       this.#answered.delete(key)
-      if (!entry || entry.text !== texts[i] || this.#isDropped(entry)) continue
-      this.#entries.set(entry.record.id, entry)
+      if (!entry || entry.text !== texts[i]) continue
+      if (this.#isDropped(entry, Math.min(sent, entry.sent))) continue
+      this.#entries.set(entry.record.id, { ...entry, flat: flatAttrs(entry.record) })
       this.#ids.set(key, entry.record.id)
     }
   }
 }
 
-let warned = false
-
-function warn(error: Error): void {
-  if (warned) return
-  warned = true
-  const why = `Redis does not tell what changes: ${errorText(error)}`
-  process.emitWarning(`cache: getKey asks Redis each time, since ${why}`, 'TokenstoreWarning')
+/** The attrs, if they have no parts that callers could share; undefined too when they are no JSON. */
+function flatAttrs(record: StoredRecord): object | undefined {
+  try {
+    const attrs = attrsOf(record)
+    return isFlat(attrs) ? attrs : undefined
+  } catch {
+    return undefined
+  }
 }

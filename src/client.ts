@@ -79,6 +79,12 @@ export function serverOf(client: RedisClient, name: string): string {
   return (client as unknown as Cluster).slots[slotOf(name)]?.[0] ?? ''
 }
 
+/** What the servers that hold the slots of a cluster are called, slot by slot. */
+export function slotServersOf(client: RedisClient): (string | undefined)[] {
+  if (!isCluster(client)) return []
+  return Array.from((client as unknown as Cluster).slots, (servers) => servers?.[0])
+}
+
 /** The server that holds a name, and what it is called: the one, or a master of a cluster. */
 export function masterOf(client: RedisClient, name: string): [server: string, redis: Redis] {
   if (!isCluster(client)) return ['', client as unknown as Redis]

@@ -21,13 +21,11 @@ const TRACKING: RedisOptions = {
 }
 
 /** What a tracker hears. */
-export interface Hearer {
+export interface Listener {
   /** A name was written or deleted. */
   changed(name: string): void
   /** All names of the server were deleted at once. */
   flushed(): void
-  /** All has been told that happened before this was asked. */
-  proven(): void
   /** From here on changes may go untold. */
   lost(): void
   /** It cannot be told, and not for want of a connection. */
@@ -42,6 +40,8 @@ export interface TrackerOptions {
   silence: number
   /** Milliseconds within which Redis must answer. */
   timeout: number
+  /** A root that lies on the server of that name. */
+  rootOf(name: string): string | undefined
 }
 
 /** When, by two clocks, something was asked, and the time of Redis when it was answered. */
@@ -63,14 +63,15 @@ export class Tracker {
   readonly name: string
   /** The connection on which names of this server are read. */
   readonly server: Redis
-  /** A root that lies on this server. */
-  root = ''
+  /** Why Redis does not tell, other than for want of a connection. */
+  refused: Error | undefined
   /** What this has to put before a name, since `server` does not. */
   readonly #prefix: string
   readonly #tracked: readonly string[]
   readonly #silence: number
   readonly #timeout: number
-  readonly #hearer: Hearer
+  readonly #rootOf: TrackerOptions['rootOf']
+  readonly #listener: Listener
   #closed = false
   #redis: Redis | undefined
   /** The socket of `server` that it speaks for. */
@@ -81,8 +82,8 @@ export class Tracker {
 
   constructor(
     [name, server]: [name: string, server: Redis],
-    { keyPrefix, tracked, silence, timeout }: TrackerOptions,
-    hearer: Hearer
+    { keyPrefix, tracked, silence, timeout, rootOf }: TrackerOptions,
+    listener: Listener
   ) {
     this.name = name
     this.server = server
@@ -90,13 +91,14 @@ export class Tracker {
     this.#tracked = tracked.map((start) => keyPrefix + start)
     this.#silence = silence
     this.#timeout = timeout
-    this.#hearer = hearer
+    this.#rootOf = rootOf
+    this.#listener = listener
     void this.#run()
   }
 
   /** Whether changes are told. */
   get hears(): boolean {
-    return this.#socket !== undefined
+    return this.#proof !== undefined
   }
 
   get ended(): boolean {
@@ -121,9 +123,10 @@ export class Tracker {
     return this.#proof!.time + age
   }
 
-  /** Asks for a proof now, not only when the next is due; or for a connection. */
+  /** Asks for a proof now, not only when the next is due; without one tries anew. */
   hasten(): void {
     this.#hurry = true
+    if (!this.hears) this.refused = undefined
     this.#wake?.()
   }
 
@@ -143,9 +146,9 @@ export class Tracker {
     while (!this.ended) {
       try {
         await this.#begin()
-        failures = 0
         for (;;) {
           await this.#prove()
+          failures = 0
           await this.#pause(this.#hurry ? 0 : this.#silence / PROOFS)
         }
       } catch (error) {
@@ -161,7 +164,9 @@ export class Tracker {
   #failed(error: Error, failures: number): void {
     const unavailable = fromRedis('', error).code === 'TSUNAVAILABLE'
     const forGood = failures === REFUSED_AFTER && this.server.status === 'ready'
-    if (!this.#closed && (!unavailable || forGood)) this.#hearer.refused(error)
+    if (this.#closed || (unavailable && !forGood)) return
+    this.refused = error
+    this.#listener.refused(error)
   }
 
   #connect(): Redis {
@@ -174,8 +179,8 @@ export class Tracker {
       this.#wake?.()
     })
     redis.on('messageBuffer', (_channel: Buffer, names: Buffer[] | null) => {
-      if (names === null) this.#hearer.flushed()
-      else for (const name of names) this.#hearer.changed(String(name))
+      if (names === null) this.#listener.flushed()
+      else for (const name of names) this.#listener.changed(String(name))
     })
     this.#redis = redis
     return redis
@@ -183,33 +188,37 @@ export class Tracker {
 
   async #begin(): Promise<void> {
     const redis = this.#connect()
-    const both = Promise.all([runIdOf(this.server), once(redis, 'ready')])
-    const [runId] = await within(this.#timeout, both)
-    const socket = this.server.stream
+    // The one may still be connecting, too.
+    await this.#answer(Promise.all([this.server.ping(), once(redis, 'ready')]))
+    // Another one, from here on, may lead to another server than that which is asked who it is.
+    this.#socket = this.server.stream
     const id = await this.#answer(redis.client('ID'))
     const prefixes = this.#tracked.flatMap((start) => ['PREFIX', start])
     const tracking = ['TRACKING', 'ON', 'REDIRECT', id, 'BCAST', ...prefixes]
     await this.#answer(redis.call('CLIENT', ...tracking))
-    if (runId !== (await this.#answer(runIdOf(redis)))) throw new Error('it led to another server')
+    const [read, told] = await this.#answer(Promise.all([this.server, redis].map(runIdOf)))
+    if (read !== told) throw new Error('it led to another server')
     await this.#answer(redis.subscribe(CHANNEL))
-    this.#socket = socket
   }
 
   /** One at a time, or what happened before it was asked might be told behind the answer. */
   async #prove(): Promise<void> {
     this.#hurry = false
+    const root = this.#rootOf(this.name)
+    // A cluster has moved them all away.
+    if (root === undefined) this.#closed = true
+    if (root === undefined) throw new Error('it holds no names of the store')
     const asked = { at: now(), today: today() }
     const answers = [
       this.#redis!.ping(),
       // A master that was deposed answers PING, but not for its names.
-      this.server.exists(this.#prefix + this.root),
+      this.server.exists(this.#prefix + root),
       this.server.time()
     ] as const
     const [, , time] = await this.#answer(Promise.all(answers))
     if (this.server.stream !== this.#socket) throw new Error('the connection was lost')
     const [seconds, micros] = time.map(Number) as [number, number]
     this.#proof = { ...asked, time: seconds * 1000 + micros / 1000 }
-    this.#hearer.proven()
   }
 
   #answer<T>(promise: Promise<T>): Promise<T> {
@@ -224,9 +233,8 @@ export class Tracker {
 
   #lose(): void {
     const heard = this.hears
-    this.#socket = undefined
     this.#proof = undefined
-    if (heard) this.#hearer.lost()
+    if (heard) this.#listener.lost()
   }
 
   async #pause(ms: number): Promise<void> {

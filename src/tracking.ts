@@ -1,7 +1,9 @@
 import { EventEmitter } from 'node:events'
-import { masterOf, serverOf } from './client'
+import { masterOf, serverOf, slotServersOf } from './client'
 import type { Connection } from './connection'
+import { errorText } from './errors'
 import { readName, someRoots, type Layout, type Name } from './layout'
+import { now, sleep } from './timers'
 import { Tracker } from './tracker'
 
 interface Events {
@@ -9,22 +11,25 @@ interface Events {
   changed: [Name]
   /** All names of a server were deleted at once. */
   flushed: []
-  /** All has been told that happened on a server before this was asked. */
-  proven: []
   /** From here on changes may go untold. */
   lost: []
-  /** A server cannot tell, and not for want of a connection. */
-  refused: [Error]
   /** It is over, by `close`. */
   closed: []
 }
 
+const POLL_MS = 10
+
 /** What the servers of a store tell of it, by a tracker for each that is made when needed. */
 export class Tracking extends EventEmitter<Events> {
+  readonly silence: number
   readonly #connection: Connection
   readonly #layout: Layout
-  readonly #silence: number
+  readonly #someRoots: readonly string[]
   readonly #trackers = new Map<string, Tracker>()
+  /** The root that was asked for last, by server. */
+  readonly #roots = new Map<string, string>()
+  #slots: (string | undefined)[] = []
+  #moves = 0
   #closed = false
 
   constructor(connection: Connection, layout: Layout, silence: number) {
@@ -32,7 +37,8 @@ export class Tracking extends EventEmitter<Events> {
     this.setMaxListeners(0)
     this.#connection = connection
     this.#layout = layout
-    this.#silence = silence
+    this.#someRoots = someRoots(layout)
+    this.silence = silence
   }
 
   /** The tracker of the server that holds a root; undefined when none is known. */
@@ -45,46 +51,43 @@ export class Tracking extends EventEmitter<Events> {
     } catch {
       return undefined
     }
-    let tracker = this.#trackers.get(server[0])
-    if (!tracker || tracker.server !== server[1] || tracker.ended) {
+    const [name, redis] = server
+    this.#roots.set(name, root)
+    let tracker = this.#trackers.get(name)
+    if (!tracker || tracker.server !== redis || tracker.ended) {
       tracker?.close()
       tracker = this.#track(server)
-      this.#trackers.set(server[0], tracker)
+      this.#trackers.set(name, tracker)
     }
-    tracker.root = root
     return tracker
   }
 
-  /** Whether a root still lies on the server of a tracker. */
-  isAt(root: string, { name }: Tracker): boolean {
-    if (name === '') return true
+  /** What the server is called that holds a root; '' for the only one. */
+  serverOf(root: string): string {
     const { client, keyPrefix } = this.#connection
-    return serverOf(client, keyPrefix + root) === name
+    return serverOf(client, keyPrefix + root)
+  }
+
+  /** Counts how often slots of a cluster were seen to have moved. */
+  get moves(): number {
+    const slots = slotServersOf(this.#connection.client)
+    if (slots.some((server, slot) => server !== this.#slots[slot])) this.#moves++
+    this.#slots = slots
+    return this.#moves
   }
 
   /** Resolves when every server tells; rejects with the error of one that cannot. */
   async ready(): Promise<void> {
-    const trackers = (): (Tracker | undefined)[] =>
-      someRoots(this.#layout).map((root) => this.of(root))
+    const deadline = now() + this.#connection.timeout
+    const trackers = (): (Tracker | undefined)[] => this.#someRoots.map((root) => this.of(root))
     for (const tracker of trackers()) tracker?.hasten()
-    await new Promise<void>((resolve, reject) => {
-      const end = (): void => {
-        this.off('proven', look).off('refused', refused).off('closed', closed)
-      }
-      const look = (): void => {
-        if (!trackers().every((tracker) => tracker?.hears)) return
-        end()
-        resolve()
-      }
-      const refused = (error: Error): void => {
-        end()
-        reject(error)
-      }
-      const closed = (): void =>
-        refused(new Error('TSCLOSED watch: the store was closed by quit()'))
-      this.on('proven', look).on('refused', refused).on('closed', closed)
-      look()
-    })
+    while (!trackers().every((tracker) => tracker?.hears)) {
+      if (this.#closed) throw new Error('TSCLOSED watch: the store was closed by quit()')
+      const refused = trackers().find((tracker) => tracker?.refused)?.refused
+      if (refused) throw refused
+      if (now() > deadline) throw new Error('Redis did not tell in time what changes')
+      await sleep(POLL_MS)
+    }
   }
 
   /** Asks for proofs now. */
@@ -109,16 +112,27 @@ export class Tracking extends EventEmitter<Events> {
   #track(server: ReturnType<typeof masterOf>): Tracker {
     const { keyPrefix, timeout } = this.#connection
     const { tracked } = this.#layout
-    const options = { keyPrefix, tracked, silence: this.#silence, timeout }
+    const rootOf = (name: string): string | undefined =>
+      [this.#roots.get(name)!, ...this.#someRoots].find((root) => this.serverOf(root) === name)
+    const options = { keyPrefix, tracked, silence: this.silence, timeout, rootOf }
     return new Tracker(server, options, {
       changed: (name) => {
         const found = readName(this.#layout, name.slice(keyPrefix.length))
         if (found) this.emit('changed', found)
       },
       flushed: () => this.emit('flushed'),
-      proven: () => this.emit('proven'),
       lost: () => this.emit('lost'),
-      refused: (error) => this.emit('refused', error)
+      refused: warn
     })
   }
+}
+
+const warned = new Set<string>()
+
+function warn(error: Error): void {
+  const why = errorText(error)
+  if (warned.has(why)) return
+  warned.add(why)
+  const then = 'a cache asks Redis for each token, and watch() tells nothing'
+  process.emitWarning(`Redis does not tell what changes, so ${then}: ${why}`, 'TokenstoreWarning')
 }

@@ -3,8 +3,7 @@ import * as check from './check'
 import type { Context } from './context'
 import type { Name } from './layout'
 import type { Triple } from './record'
-import { clearTimeout, nextTick, setTimeout, today } from './timers'
-import type { Tracker } from './tracker'
+import { clearInterval, clearTimeout, nextTick, setInterval, setTimeout } from './timers'
 import { unlessForeign } from './walk'
 
 interface Events {
@@ -16,6 +15,8 @@ interface Events {
 
 // Ids that are asked for at a time: so few that other calls hardly wait.
 const IN_FLIGHT = 32
+// So often in a silence it looks whether it is told again.
+const LOOKS = 4
 // The clocks of Redis and of this process differ a little.
 const MIN_TIMER_MS = 5
 // A timer of Node can be set to 25 days.
@@ -30,10 +31,11 @@ export class Watcher extends EventEmitter<Events> {
   readonly #context: Context
   /** The ids that are expected to live, with the timers of those that expire. */
   readonly #expected = new Map<string, NodeJS.Timeout | undefined>()
-  /** Those to be asked for now, and those that must wait for a proof that changes are told. */
-  readonly #due = new Set<string>()
+  /** Those to be asked for now, by server: one that hangs holds up no other. */
+  readonly #queues = new Map<string, { due: Set<string>; inFlight: number }>()
+  /** Those to be asked for once it is told what changes. */
   readonly #later = new Set<string>()
-  #inFlight = 0
+  #moves: number
   #closed = false
   readonly #stop: () => void
 
@@ -41,17 +43,19 @@ export class Watcher extends EventEmitter<Events> {
     super()
     this.#context = context
     const { tracking } = context
-    const hears = {
+    this.#moves = tracking.moves
+    const told = {
       changed: ({ family, rest }: Name) => family === 'id' && this.#ask([rest]),
       flushed: () => this.#ask(this.#expected.keys()),
       lost: () => this.#lost(),
-      proven: () => this.#askLater(),
       closed: () => this.close()
     }
-    const events = Object.entries(hears) as [keyof typeof hears, () => void][]
-    for (const [event, heard] of events) tracking.on(event, heard)
+    const events = Object.entries(told) as [keyof typeof told, () => void][]
+    for (const [event, listener] of events) tracking.on(event, listener)
+    const timer = setInterval(() => this.#askLater(), tracking.silence / LOOKS).unref()
     this.#stop = () => {
-      for (const [event, heard] of events) tracking.off(event, heard)
+      clearInterval(timer)
+      for (const [event, listener] of events) tracking.off(event, listener)
     }
   }
 
@@ -67,6 +71,7 @@ export class Watcher extends EventEmitter<Events> {
   forget(id: string): void {
     clearTimeout(this.#expected.get(id))
     this.#expected.delete(id)
+    this.#later.delete(id)
   }
 
   /** Watches for nothing any more. */
@@ -78,26 +83,50 @@ export class Watcher extends EventEmitter<Events> {
   }
 
   #lost(): void {
-    for (const id of this.#expected.keys()) this.#later.add(id)
+    this.#allLater()
     // What a listener throws is the caller's uncaught exception.
     nextTick(() => this.emit('gap'))
   }
 
+  #allLater(): void {
+    for (const id of this.#expected.keys()) this.#later.add(id)
+  }
+
   #askLater(): void {
-    const ids = [...this.#later]
-    this.#later.clear()
-    this.#ask(ids)
+    const { tracking, layout } = this.#context
+    const { moves } = tracking
+    if (moves !== this.#moves) this.#allLater()
+    this.#moves = moves
+    for (const id of this.#later) {
+      const root = layout.idRoot(id)
+      if (root !== null && !tracking.of(root)?.hears) continue
+      this.#later.delete(id)
+      this.#ask([id])
+    }
   }
 
   #ask(ids: Iterable<string>): void {
-    for (const id of ids) if (this.#expected.has(id)) this.#due.add(id)
-    for (const id of this.#due) {
-      if (this.#inFlight === IN_FLIGHT) return
-      this.#due.delete(id)
-      this.#inFlight++
+    const { tracking, layout } = this.#context
+    for (const id of ids) {
+      if (!this.#expected.has(id)) continue
+      const root = layout.idRoot(id)
+      const server = root === null ? '' : tracking.serverOf(root)
+      if (!this.#queues.has(server)) this.#queues.set(server, { due: new Set(), inFlight: 0 })
+      this.#queues.get(server)!.due.add(id)
+      this.#askDue(server)
+    }
+  }
+
+  #askDue(server: string): void {
+    const queue = this.#queues.get(server)!
+    for (const id of queue.due) {
+      if (queue.inFlight === IN_FLIGHT) return
+      queue.due.delete(id)
+      if (!this.#expected.has(id)) continue
+      queue.inFlight++
       void this.#look(id).finally(() => {
-        this.#inFlight--
-        this.#ask([])
+        queue.inFlight--
+        this.#askDue(server)
       })
     }
   }
@@ -106,14 +135,16 @@ export class Watcher extends EventEmitter<Events> {
     const { tracking, layout } = this.#context
     const root = layout.idRoot(id)
     const tracker = root === null ? undefined : tracking.of(root)
-    // What happens from here on may not be told.
-    if (root !== null && !tracker?.hears) this.#later.add(id)
+    const heard = tracker?.hears
     try {
       const found = root === null ? null : await this.#get(root, id)
       if (!this.#expected.has(id)) return
-      const expires_at = Number(found?.[2] ?? 0)
-      if (found === null) this.#tell(id)
-      else if (expires_at > 0) this.#lookAgain(id, expires_at - timeBy(tracker))
+      if (found === null) return this.#tell(id)
+      const age = tracker?.age ?? Infinity
+      const expires_at = Number(found[2])
+      // What happens from here on may not be told, or the time of Redis is not known.
+      if (!heard || age === Infinity) this.#later.add(id)
+      else if (expires_at > 0) this.#lookAgain(id, expires_at - tracker.timeAt(age))
     } catch {
       this.#later.add(id)
     }
@@ -134,10 +165,4 @@ export class Watcher extends EventEmitter<Events> {
     this.forget(id)
     nextTick(() => this.emit('revoked', id))
   }
-}
-
-/** Unix ms by the clock of Redis; by that of this machine when it is not known. */
-function timeBy(tracker: Tracker | undefined): number {
-  const age = tracker?.age ?? Infinity
-  return age < Infinity ? tracker!.timeAt(age) : today()
 }
