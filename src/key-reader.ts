@@ -20,8 +20,8 @@ interface Call {
 // than 64, or more.
 const MAX_KEYS = 32
 
-// So many that Redis is idle while this process makes and reads them, and the other way round:
-// with two halves under way both work at a time.
+// From here on half of them go first: else Redis is idle while this process makes or reads
+// them, and the other way round.
 const WORTH_HALVING = 8
 
 // Failures that say nothing of the keys.
@@ -73,8 +73,8 @@ export class KeyReader {
     if (!calls) return
     this.#batches.delete(use + root)
     const deadline = now() + this.#connection.timeout
-    const few = calls.length >= WORTH_HALVING && calls.length < this.#max
-    if (few && this.#underWay === 0) {
+    const halved = calls.length >= WORTH_HALVING && calls.length < this.#max
+    if (halved && this.#underWay === 0) {
       void this.#send(root, use, calls.splice(0, calls.length >> 1), deadline)
     }
     void this.#send(root, use, calls, deadline)
