@@ -5,25 +5,15 @@ module.exports = {
   testMatch: ['<rootDir>/test/**/*.test.ts'],
   // The types are checked once, by `npm run typecheck`.
   transform: {
-    '^.+\\.ts$': [
-      'ts-jest',
-      {
-        diagnostics: false,
-        tsconfig: {
-          module: 'commonjs',
-          moduleResolution: 'node10',
-          ignoreDeprecations: '6.0',
-          target: 'ES2022',
-          esModuleInterop: true,
-          isolatedModules: true
-        }
-      }
-    ]
+    '^.+\\.ts$': ['@swc/jest', { jsc: { parser: { syntax: 'typescript' }, target: 'es2022' } }]
   },
   modulePathIgnorePatterns: ['<rootDir>/dist/'],
   globalSetup: '<rootDir>/test/support/setup.ts',
+  setupFiles: ['<rootDir>/test/support/setup-file.ts'],
   globalTeardown: '<rootDir>/test/support/teardown.ts',
+  testSequencer: '<rootDir>/test/support/sequencer.mjs',
   // Only ends what hangs.
   testTimeout: 180_000,
-  maxWorkers: 2
+  // For two cores: some tests mostly wait.
+  maxWorkers: 3
 }

@@ -1,5 +1,6 @@
 import { type Tokenstore, UnavailableError } from '../../src/main'
 import { until } from '../support'
+import { Root } from '../support/root'
 import { closeAfterEach, later, open, own, proxy, server } from './opened'
 
 closeAfterEach()
@@ -41,9 +42,10 @@ async function overload(tokens: Tokenstore): Promise<Outcome[]> {
 test('with more than Redis can do it goes on answering, and what was given up unsent is not sent', async () => {
   const { port } = await server()
   const timeout = 2000
-  const tokens = open({ redis: { port }, timeout })
+  const root = new Root(own(port))
+  await root.seed(1, TOKENS, 'ann')
+  const tokens = open({ redis: { port }, prefix: root.name, timeout })
   const { id } = await tokens.add({ owner_id: 'ann' })
-  await Promise.all(Array.from({ length: TOKENS }, () => tokens.add({ owner_id: 'ann' })))
   const before = await executed(port)
 
   const outcomes = await overload(tokens)

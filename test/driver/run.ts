@@ -23,7 +23,7 @@ export function run(program: string, ms = 50_000): Promise<Run> {
   return new Promise((resolve) => {
     const child = execFile(
       process.execPath,
-      ['--import', 'tsx', '--eval', source],
+      ['--require', 'tsx/cjs', '--eval', source],
       { cwd: project, timeout: ms, killSignal: 'SIGKILL', maxBuffer: 2 ** 26 },
       (_error, stdout, stderr) => resolve({ stdout, stderr, code: child.exitCode })
     )

@@ -15,8 +15,8 @@ test('what a callback throws is an uncaught exception, and never a second call o
   }
   const child = join(__dirname, 'callbacks-child.ts')
   const run = await promisify(execFile)(process.execPath, [
-    '--import',
-    'tsx',
+    '--require',
+    'tsx/cjs',
     child,
     JSON.stringify(given)
   ])

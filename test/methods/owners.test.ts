@@ -87,7 +87,7 @@ test('yields exactly once who has tokens all the time, while others come and go'
       came++
     }
   })
-  for (let round = 0; round < 3; round++) {
+  for (let round = 0; round < 3 || came <= 50; round++) {
     const met = await walk(opened)
     const seen = new Set(met)
     expect(met).toHaveLength(seen.size)
@@ -95,7 +95,6 @@ test('yields exactly once who has tokens all the time, while others come and go'
   }
   walking = false
   await Promise.all(busy)
-  expect(came).toBeGreaterThan(50)
   expect(await tokens.count('steady-1')).toBeGreaterThan(0)
 })
 

@@ -88,7 +88,7 @@ describe('await using', () => {
       prefix: freshPrefix(),
       timeout: 10_000
     }
-    const child = ['--import', 'tsx', join(__dirname, 'using-child.ts'), JSON.stringify(given)]
+    const child = ['--require', 'tsx/cjs', join(__dirname, 'using-child.ts'), JSON.stringify(given)]
     const run = await promisify(execFile)(process.execPath, child, { timeout: 50_000 })
     expect(JSON.parse(run.stdout)).toEqual(['user-7', 'count: the store was closed by quit()'])
     expect(run.stderr).toBe('')

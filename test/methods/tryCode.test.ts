@@ -132,9 +132,9 @@ test('nothing is right for a name that has no code, or had', async () => {
   await passed((await endOf(name('code', 'a'))) ?? 0)
   await tokens.makeCode('b')
   const before = await all()
-  for (const of of ['a', 'c', '*', '\0', 'b:', 'x'.repeat(100_000)]) {
+  for (const other of ['a', 'c', '*', '\0', 'b:', 'x'.repeat(100_000)]) {
     for (const typed of [code, '', undefined])
-      expect(await tokens.tryCode(of, typed)).toEqual({ ok: false, left: 0 })
+      expect(await tokens.tryCode(other, typed)).toEqual({ ok: false, left: 0 })
   }
   expect(await all()).toEqual(before)
 })

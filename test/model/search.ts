@@ -56,14 +56,15 @@ export function search(vm: LuaVm, space: Space, options: Options): Result {
           const { state, faults } = outcome
           looks = lag.length === 0 ? outcome.looks : looks
           result.steps++
-          const isNew = !seen.has(key(state))
+          const reached = key(state)
+          const isNew = !seen.has(reached)
           const fault = faults[0] ?? (isNew ? world.end(state)[0] : undefined)
           if (fault) {
             const trace = origins.traceTo(number, tried)
             return { ...result, found: { fault, trace } }
           }
           if (!isNew) continue
-          seen.add(key(state))
+          seen.add(reached)
           next.push([state, origins.add(number, tried)])
           result.states++
         }

@@ -11,7 +11,7 @@ import { client, closeAfterAll, keyspace, redisUrl, project, until } from '../su
 closeAfterAll()
 
 test('the demo shows the life of some tokens, on the server of REDIS_URL, and leaves nothing there', async () => {
-  const args = ['--import', 'tsx', join('scripts', 'demo.ts')]
+  const args = ['--require', 'tsx/cjs', join('scripts', 'demo.ts')]
   // Rejects unless it ends by itself, with exit code 0.
   const { stdout, stderr } = await promisify(execFile)(process.execPath, args, {
     cwd: project,
@@ -68,8 +68,8 @@ describe('a private Redis', () => {
     spawn(
       process.execPath,
       [
-        '--import',
-        'tsx',
+        '--require',
+        'tsx/cjs',
         '--eval',
         `const { startRedis } = require('./scripts/redis-server.ts'); ${program}`
       ],

@@ -146,7 +146,7 @@ describe('the tarball', () => {
       name: 'tokenstore',
       version: '1.0.0',
       license: 'MIT',
-      engines: { node: '>=20' }
+      engines: { node: '>=20.12' }
     })
     expect(Object.keys(manifest['dependencies'] as object).sort()).toEqual([
       'ioredis',

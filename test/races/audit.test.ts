@@ -41,8 +41,8 @@ test('8 processes for 20 s on the same tokens, some killed, leave nothing torn',
 
   const start = (i: number): Promise<void> => {
     const args = [
-      '--import',
-      'tsx',
+      '--require',
+      'tsx/cjs',
       join(__dirname, 'worker.ts'),
       server.url,
       prefix,

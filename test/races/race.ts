@@ -95,6 +95,11 @@ export async function breaks(run: (round: number) => Promise<void>): Promise<voi
   for (const reason of failed) expect(reason).toHaveProperty('matcherResult')
 }
 
+/** As an assertion, for loops that make it very often: it costs nothing while it holds. */
+export function must(holds: boolean): void {
+  if (!holds) expect(holds).toBe(true)
+}
+
 export const isError = (value: unknown): value is Error => value instanceof Error
 
 /** Fails with the first error among the results, which a race without losers must not have. */
