@@ -1,8 +1,11 @@
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import type { Redis } from 'ioredis'
 import { startRedis, type RedisServer } from '../../scripts/redis-server'
 import { Tokenstore } from '../../src/main'
 import { scripts } from '../../src/scripts'
-import { client, closeAfterAll, evalsha, keyspace, timeOf, until } from '../support'
+import { client, closeAfterAll, evalsha, keyspace, project, timeOf, until } from '../support'
 import { commandOf, run } from '../support/programs'
 import { conversations, converse } from '../languages/vectors'
 import { block } from './page'
@@ -187,6 +190,69 @@ describe('the application', () => {
     expect(await named()).toBe(true)
     expect(await keyspace(admin, '')).toEqual({})
     expect(Object.keys(await keyspace(client({ db: 1 }, server.url), 'token')).length).toBe(3)
+  })
+
+  describe('the option cache, and watch(),', () => {
+    const [, printed] = /^\| the option `cache`, and `watch\(\)` \| `(.*)` \|$/m.exec(
+      readFileSync(join(project, 'lua', 'README.md'), 'utf8')
+    )!
+    const more = printed!.replaceAll('\\|', '|').split(' ')
+    const grant = async (name: string, line: string, rules: string[]): Promise<void> => {
+      await admin.call('ACL', [
+        ...line
+          .replace(/(?<=SETUSER )\S+/, name)
+          .split(' ')
+          .slice(1),
+        ...rules
+      ])
+    }
+    const scripts = async (): Promise<number> => {
+      const calls = (await admin.info('commandstats')).matchAll(/^cmdstat_eval\w*:calls=(\d+)/gm)
+      return [...calls].reduce((sum, [, n]) => sum + Number(n), 0)
+    }
+    const isAsked = async (tokens: Tokenstore, key: string): Promise<boolean> => {
+      const before = await scripts()
+      await tokens.getKey(key)
+      return (await scripts()) > before
+    }
+
+    test.each([{}, { partitioned: true, digest: true }])('take %j', async (config) => {
+      for (const [line, [name, password]] of [
+        [lines[0]!, app],
+        [lines[1]!, validator]
+      ] as const) {
+        await admin.call('ACL', ['LOG', 'RESET'])
+        await grant(`${name}-told`, line, [...more, '~token:{???}'])
+        const tokens = open([`${name}-told`, password], { ...config, cache: true })
+        const { id, key } = await open(app, config).add({ owner_id: 'ann', ttl: 100 })
+        await until(async () => !(await isAsked(tokens, key)))
+        const watcher = await tokens.watch()
+        watcher.expect(id)
+        const revoked = once(watcher, 'revoked')
+        await open(app, config).del(id)
+        expect(await revoked).toEqual([id])
+        await until(async () => (await tokens.getKey(key)) === null)
+        const log = (await admin.call('ACL', ['LOG'])) as string[][]
+        expect(
+          log
+            .map((entry) => entry[entry.indexOf('object') + 1])
+            .filter((o) => o !== 'client|setinfo')
+        ).toEqual([])
+      }
+    })
+
+    test.each(more)('are refused without %s, and all else goes on', async (rule) => {
+      jest.spyOn(process, 'emitWarning').mockReturnValue()
+      await grant(
+        'deaf',
+        lines[0]!,
+        more.filter((other) => other !== rule)
+      )
+      const tokens = open(['deaf', app[1]], { cache: true })
+      await expect(tokens.watch()).rejects.toMatchObject({ code: 'NOPERM' })
+      const { key } = await tokens.add({ owner_id: 'ann' })
+      for (let i = 0; i < 20; i++) expect(await isAsked(tokens, key)).toBe(true)
+    })
   })
 
   test('without +scan everything but reset, all and owners', async () => {

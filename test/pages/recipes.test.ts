@@ -2,9 +2,10 @@
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
-import { createServer, type IncomingMessage, type Server } from 'node:http'
+import { createServer, request, type IncomingMessage, type Server } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { join } from 'node:path'
+import type { Duplex } from 'node:stream'
 import express, { type Express, type RequestHandler } from 'express'
 import { WebSocket, WebSocketServer } from 'ws'
 import { issuedAt, ReuseError, type Token, type Tokenstore, type Watcher } from '../../src/main'
@@ -21,6 +22,8 @@ interface Device {
   lastSeen: Date
   thisOne: boolean
 }
+
+type Upgrade = [request: IncomingMessage, connection: Duplex, head: Buffer]
 
 /** What the page defines. */
 interface Recipes {
@@ -39,7 +42,7 @@ interface Recipes {
   mailCode(email: string): Promise<void>
   enterCode(email: string, code: unknown): Promise<Token | { left: number }>
   refresh: RequestHandler
-  upgrade(request: IncomingMessage, connection: Socket, head: Buffer): Promise<void>
+  upgrade(...given: Upgrade): Promise<void>
   open: Map<string, Set<WebSocket>>
   watcher: Watcher
   perOwner: Map<string, number>
@@ -184,7 +187,8 @@ describe('WebSockets', () => {
   const server = createServer()
   let url: string
   beforeEach(async () => {
-    server.removeAllListeners('upgrade').on('upgrade', recipes.upgrade)
+    server.removeAllListeners('upgrade')
+    server.on('upgrade', (...given: Upgrade) => void recipes.upgrade(...given))
     if (!server.listening) await once(server.listen(0, '127.0.0.1'), 'listening')
     url = `ws://127.0.0.1:${(server.address() as AddressInfo).port}`
   })
@@ -211,6 +215,35 @@ describe('WebSockets', () => {
     sockets[2]!.close()
     await closed[2]
     await until(() => open.size === 0)
+  })
+
+  test('hear nothing more from a client that does not hang up', async () => {
+    const { tokens, open } = recipes
+    const token = await tokens.add({ owner_id: 'ann' })
+    const handshake = {
+      connection: 'Upgrade',
+      upgrade: 'websocket',
+      'sec-websocket-version': '13',
+      'sec-websocket-key': Buffer.alloc(16).toString('base64'),
+      authorization: token.key
+    }
+    const asked = request(url.replace('ws:', 'http:'), { headers: handshake }).end()
+    const [, raw] = (await once(asked, 'upgrade')) as [unknown, Socket]
+    // A text of one letter, in a frame with an empty mask.
+    const send = (): boolean => raw.write(Buffer.from([0x81, 0x81, 0, 0, 0, 0, 0x61]))
+    await until(() => open.has(token.id))
+    const [socket] = open.get(token.id)!
+    let heard = 0
+    socket!.on('message', () => heard++)
+    send()
+    await until(() => heard === 1)
+    const told = once(raw, 'data')
+    await tokens.del(token.id)
+    await told
+    send()
+    raw.end()
+    await once(socket!, 'close')
+    expect(heard).toBe(1)
   })
 
   test('are refused without a session, and while Redis does not answer', async () => {
