@@ -120,7 +120,7 @@ export class Cache {
     this.#drop(kept ?? first)
     try {
       const reply = await send()
-      const ids = writtenIds(script, args, reply, () => kept)
+      const ids = writtenIds(script, args, reply, kept)
       if (ids === undefined) this.#doubt()
       else for (const id of ids) this.#drop(id)
       return reply

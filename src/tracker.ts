@@ -7,10 +7,11 @@ import { clearTimeout, now, setTimeout, today, within } from './timers'
 const CHANNEL = '__redis__:invalidate'
 // Of a silence: so often it is proven that there is none.
 const PROOFS = 4
-// Pauses before another try: the first, and the longest.
+// Pauses before another try: the first, the longest, and the longest when Redis refused.
 const RETRY_MS = 50
-const MAX_RETRY_MS = 10_000
-// What closes so many connections is no server that restarts, but a proxy that knows no tracking.
+const MAX_RETRY_MS = 1000
+const REFUSED_MS = 10_000
+// So many tries that fail while `server` answers: a proxy that closes what it does not know.
 const REFUSED_AFTER = 5
 
 const TRACKING: RedisOptions = {
@@ -77,6 +78,8 @@ export class Tracker {
   /** The socket of `server` that it speaks for. */
   #socket: unknown
   #proof: Proof | undefined
+  /** How many tries have failed in a row though `server` answers. */
+  #strange = 0
   #hurry = false
   #wake: (() => void) | undefined
 
@@ -149,22 +152,26 @@ export class Tracker {
         for (;;) {
           await this.#prove()
           failures = 0
+          this.#strange = 0
+          this.refused = undefined
           await this.#pause(this.#hurry ? 0 : this.#silence / PROOFS)
         }
       } catch (error) {
         failures++
-        this.#failed(error as Error, failures)
+        this.#disconnect()
+        await this.#failed(error as Error)
       }
-      this.#disconnect()
-      await this.#pause(Math.min(RETRY_MS * 2 ** failures, MAX_RETRY_MS))
+      const longest = this.refused ? REFUSED_MS : MAX_RETRY_MS
+      await this.#pause(Math.min(RETRY_MS * 2 ** failures, longest))
     }
     this.close()
   }
 
-  #failed(error: Error, failures: number): void {
+  async #failed(error: Error): Promise<void> {
     const unavailable = fromRedis('', error).code === 'TSUNAVAILABLE'
-    const forGood = failures === REFUSED_AFTER && this.server.status === 'ready'
-    if (this.#closed || (unavailable && !forGood)) return
+    const answers = unavailable && (await this.#answer(this.server.ping()).catch(() => false))
+    this.#strange = answers ? this.#strange + 1 : 0
+    if (this.#closed || (unavailable && this.#strange < REFUSED_AFTER)) return
     this.refused = error
     this.#listener.refused(error)
   }
@@ -180,7 +187,8 @@ export class Tracker {
     })
     redis.on('messageBuffer', (_channel: Buffer, names: Buffer[] | null) => {
       if (names === null) this.#listener.flushed()
-      else for (const name of names) this.#listener.changed(String(name))
+      // Anybody may publish a text there.
+      else if (Array.isArray(names)) for (const name of names) this.#listener.changed(String(name))
     })
     this.#redis = redis
     return redis

@@ -18,10 +18,12 @@ interface Events {
 }
 
 const POLL_MS = 10
+// No more often are the slots of a cluster compared, whoever asks.
+const LOOK_MS = 100
 
 /** What the servers of a store tell of it, by a tracker for each that is made when needed. */
 export class Tracking extends EventEmitter<Events> {
-  readonly silence: number
+  readonly #silence: number
   readonly #connection: Connection
   readonly #layout: Layout
   readonly #someRoots: readonly string[]
@@ -30,6 +32,7 @@ export class Tracking extends EventEmitter<Events> {
   readonly #roots = new Map<string, string>()
   #slots: (string | undefined)[] = []
   #moves = 0
+  #lookedAt = -Infinity
   #closed = false
 
   constructor(connection: Connection, layout: Layout, silence: number) {
@@ -38,7 +41,7 @@ export class Tracking extends EventEmitter<Events> {
     this.#connection = connection
     this.#layout = layout
     this.#someRoots = someRoots(layout)
-    this.silence = silence
+    this.#silence = silence
   }
 
   /** The tracker of the server that holds a root; undefined when none is known. */
@@ -52,6 +55,7 @@ export class Tracking extends EventEmitter<Events> {
       return undefined
     }
     const [name, redis] = server
+    if (redis.status === 'end') return undefined
     this.#roots.set(name, root)
     let tracker = this.#trackers.get(name)
     if (!tracker || tracker.server !== redis || tracker.ended) {
@@ -70,6 +74,8 @@ export class Tracking extends EventEmitter<Events> {
 
   /** Counts how often slots of a cluster were seen to have moved. */
   get moves(): number {
+    if (now() - this.#lookedAt < LOOK_MS) return this.#moves
+    this.#lookedAt = now()
     const slots = slotServersOf(this.#connection.client)
     if (slots.some((server, slot) => server !== this.#slots[slot])) this.#moves++
     this.#slots = slots
@@ -114,7 +120,7 @@ export class Tracking extends EventEmitter<Events> {
     const { tracked } = this.#layout
     const rootOf = (name: string): string | undefined =>
       [this.#roots.get(name)!, ...this.#someRoots].find((root) => this.serverOf(root) === name)
-    const options = { keyPrefix, tracked, silence: this.silence, timeout, rootOf }
+    const options = { keyPrefix, tracked, silence: this.#silence, timeout, rootOf }
     return new Tracker(server, options, {
       changed: (name) => {
         const found = readName(this.#layout, name.slice(keyPrefix.length))

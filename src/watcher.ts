@@ -15,8 +15,8 @@ interface Events {
 
 // Ids that are asked for at a time: so few that other calls hardly wait.
 const IN_FLIGHT = 32
-// So often in a silence it looks whether it is told again.
-const LOOKS = 4
+// So often it looks whether it is told again.
+const LOOK_MS = 200
 // The clocks of Redis and of this process differ a little.
 const MIN_TIMER_MS = 5
 // A timer of Node can be set to 25 days.
@@ -52,7 +52,7 @@ export class Watcher extends EventEmitter<Events> {
     }
     const events = Object.entries(told) as [keyof typeof told, () => void][]
     for (const [event, listener] of events) tracking.on(event, listener)
-    const timer = setInterval(() => this.#askLater(), tracking.silence / LOOKS).unref()
+    const timer = setInterval(() => this.#askLater(), LOOK_MS).unref()
     this.#stop = () => {
       clearInterval(timer)
       for (const [event, listener] of events) tracking.off(event, listener)
@@ -162,7 +162,10 @@ export class Watcher extends EventEmitter<Events> {
   }
 
   #tell(id: string): void {
-    this.forget(id)
-    nextTick(() => this.emit('revoked', id))
+    nextTick(() => {
+      if (!this.#expected.has(id)) return
+      this.forget(id)
+      this.emit('revoked', id)
+    })
   }
 }

@@ -10,13 +10,14 @@ export const WRITES_NO_TOKEN: ReadonlySet<ScriptName> = new Set<ScriptName>([
 
 /**
  * The ids of the tokens that a script wrote, by its arguments and its answer; undefined when
- * these do not say. `idOf` is the id of a key, as far as it is known.
+ * these do not say. `kept` is the id of the first argument, where that is a key whose id is
+ * known.
  */
 export function writtenIds(
   script: ScriptName,
   args: Readonly<Args>,
   reply: unknown,
-  idOf: (key: string) => string | undefined
+  kept: string | undefined
 ): string[] | undefined {
   const first = String(args[0])
   const several = Array.isArray(reply) ? (reply as string[]) : []
@@ -32,11 +33,11 @@ export function writtenIds(
     case 'refresh':
       // A triple, or the id and owner of a token that was revoked.
       return several.length === 3 ? [readRecord(several[1]!)!.id] : several.slice(0, 1)
-    case 'delkey': {
-      const id = idOf(first)
+    case 'delkey':
       if (!isOne(reply)) return []
-      return id === undefined ? undefined : [id]
-    }
+      return kept === undefined ? undefined : [kept]
+    case 'delowner':
+      return Number(reply) === 0 ? [] : undefined
     default:
       return undefined
   }

@@ -405,6 +405,12 @@ describe('the rest', () => {
     }
     for (const replicas of [-1, 1.5, '1', 101, null])
       refused({ replicas }, 'replicas must be a whole number')
+    for (const cache of [null, 0, 1, 'true', [], new Map(), { size: 10 }, { max: 10, ttl: 1 }])
+      refused({ cache }, 'cache must be')
+    for (const max of [0, -1, 1.5, NaN, Infinity, '10', null, 1_000_001])
+      refused({ cache: { max } }, 'cache.max must be a whole number from 1 to 1000000')
+    for (const silence of [9, 0, -1, 10.5, NaN, Infinity, '1000', null, 60_001])
+      refused({ cache: { silence } }, 'cache.silence must be a whole number from 10 to 60000')
   })
 
   test('values that cannot go together on one Redis are refused', () => {
@@ -491,7 +497,7 @@ describe('the rest', () => {
 
   test('what is undefined is as if it were not there', async () => {
     const names = ['size', 'hashSize', 'hashTtl', 'ttl', 'idle', 'touchEvery', 'digest']
-    const more = ['timeout', 'batch', 'partitioned', 'replicas']
+    const more = ['timeout', 'batch', 'partitioned', 'replicas', 'cache']
     const all = Object.fromEntries([...names, ...more].map((name) => [name, undefined]))
     const prefix = freshPrefix()
     const tokens = Tokenstore({ ...all, prefix, redis: redisUrl() })
@@ -504,6 +510,18 @@ describe('the rest', () => {
     expect(await tokens.reset()).toBe(2)
     open({ ...all, prefix: undefined, redis: undefined })
     expect(opened.at(-1)!.options).toMatchObject({ host: '127.0.0.1', port: 6379 })
+  })
+
+  test('what is right for the cache', async () => {
+    const least = { max: 1, silence: 10 }
+    const most = { max: 1_000_000, silence: 60_000 }
+    const some = [true, false, {}, { max: undefined, silence: undefined }, least, most]
+    for (const cache of [...some, Object.assign(Object.create(null), least)]) {
+      const prefix = freshPrefix()
+      const tokens = open({ prefix, redis: redisUrl(), cache })
+      await worksUnder(tokens, prefix)
+      await tokens.quit()
+    }
   })
 
   test('null means no lifetime', async () => {

@@ -12,6 +12,7 @@ const FIRST = [
   'lifetimes/expiry',
   'cli/load',
   'races/audit',
+  'staleness/staleness',
   'package/package',
   'races/reset',
   'cli/migrate',
