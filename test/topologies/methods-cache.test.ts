@@ -1,0 +1,5 @@
+import { topology } from '../methods/support'
+import { theMethods } from './methods'
+
+topology.config = { cache: true }
+theMethods()
