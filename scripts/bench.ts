@@ -2,17 +2,23 @@
  * Measures this library beside plain Redis commands and other session stores:
  * `npm run bench`.
  * --quick           less of everything, in about a minute: to see that it works
+ * --only PART       one part: calls (all that asks Redis) or cache
  * --against FOLDER  instead, the scripts of lua/ beside those of another folder
  * --json FILE       where the numbers go
  * --charts DIR      where the charts go
- * A full run writes to scripts/bench and into the README there, any other to a
- * cache folder.
+ * A run that is not quick writes to scripts/bench and into the README there, any
+ * other to a cache folder.
  */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { loadavg } from 'node:os'
 import { dirname, join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { against, againstText } from './bench/against'
+import { bars } from './bench/bars'
+import { cacheBars } from './bench/cache/bars'
+import { cacheCharts } from './bench/cache/charts'
+import { measureCache } from './bench/cache/measure'
+import { cacheText } from './bench/cache/text'
 import { charts } from './bench/charts'
 import { measure } from './bench/measure'
 import { cache, home } from './bench/paths'
@@ -26,11 +32,37 @@ import { numbers, text } from './bench/text'
 const { values } = parseArgs({
   options: {
     quick: { type: 'boolean', default: false },
+    only: { type: 'string' },
     against: { type: 'string' },
     json: { type: 'string' },
     charts: { type: 'string' }
   }
 })
+
+interface Result {
+  found: object
+  /** By file name. */
+  charts: Record<string, string>
+  text: string
+  /** For the README. */
+  numbers: string
+}
+
+type Part = (settings: Settings, peers: boolean) => Promise<Result>
+
+const PARTS: Record<string, Part> = {
+  async calls(settings, peers) {
+    const measured = await measure(settings, peers, progress)
+    const found = report(measured, bars(measured, settings), settings, versions(peers))
+    return { found, charts: charts(found), text: text(found), numbers: numbers(found) }
+  },
+  async cache(settings, peers) {
+    const measured = await measureCache(settings, peers, progress)
+    const found = report(measured, cacheBars(measured), settings, versions(peers))
+    const tables = cacheText(found)
+    return { found, charts: cacheCharts(found), text: tables, numbers: tables }
+  }
+}
 
 async function main(): Promise<void> {
   const [load] = loadavg() as [number]
@@ -46,21 +78,32 @@ async function main(): Promise<void> {
 }
 
 async function measureAll(settings: Settings): Promise<void> {
+  const parts = values.only === undefined ? Object.keys(PARTS) : [values.only]
+  for (const part of parts) {
+    if (!PARTS[part]) throw new Error(`--only ${part}: it is ${Object.keys(PARTS).join(' or ')}`)
+  }
   console.error('Installing the others ...')
   const peers = installPeers()
-  const measured = await measure(settings, peers, progress)
-  endProgress()
-  const found = report(measured, settings, versions(peers))
   const place = settings.quick ? cache : home
-  const json = values.json ?? join(place, 'results.json')
   const folder = values.charts ?? place
-  save(json, found)
   mkdirSync(folder, { recursive: true })
-  for (const [file, svg] of Object.entries(charts(found))) {
-    writeFileSync(join(folder, file), svg)
+  const found: Record<string, object> = {}
+  for (const part of parts) {
+    const result = await PARTS[part]!(settings, peers)
+    endProgress()
+    found[part] = result.found
+    for (const [file, svg] of Object.entries(result.charts)) {
+      writeFileSync(join(folder, file), svg)
+    }
+    if (folder === home) writeNumbers(part, result.numbers)
+    console.log(result.text + '\n')
   }
-  if (folder === home) writeNumbers(numbers(found))
-  console.log(text(found))
+  if (settings.quick) {
+    const rough = 'its sizes are smaller and its numbers rough'
+    console.log(`A quick run proves that the bench works; ${rough}.`)
+  }
+  const json = values.json ?? join(place, 'results.json')
+  save(json, found)
   console.error(`Numbers in ${json}, charts in ${folder}, ${seconds()} s`)
 }
 

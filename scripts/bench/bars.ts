@@ -25,7 +25,7 @@ export function bars(measured: Measured, settings: Settings): Bar[] {
   ]
 }
 
-function bar(
+export function bar(
   what: string,
   value: number,
   sign: '>=' | '<=',
@@ -72,6 +72,7 @@ function speedBars({ cells }: Measured): Bar[] {
       0.5
     ),
     getKey(64, 1.5),
+    getKey(16, 1.3),
     getKey(1, 0.95),
     write('add', 2.5),
     write('set', 2.5),

@@ -1,23 +1,24 @@
 /** What is drawn of a report. */
-import { titleOf } from './contenders'
+import { isOwn, titleOf } from './contenders'
 import { listOps } from './lists'
 import type { Memory } from './memory'
-import { machineLine, type Report } from './report'
-import type { Cell } from './speed'
+import type { Measured } from './measure'
+import { machineLine, type Place, type Report } from './report'
+import { IN_FLIGHT, type Cell } from './speed'
 import { median } from './statistics'
 import { svg, type Chart, type Series } from './svg'
 
 type Group = [op: string, inFlight: number]
+export type Drawing = Omit<Chart, 'footer'>
 
-const thousands = (value: number): string => `${(value / 1000).toFixed(1)} k`
+export const thousands = (value: number): string => `${(value / 1000).toFixed(1)} k`
 const times = (value: number): string => `${value.toFixed(2)} x`
 const us = (value: number): string => value.toFixed(value < 100 ? 1 : 0)
 const TO_PLAIN = 'Throughput as a multiple of plain ioredis commands that do the same job'
 
 /** File name and text of every chart. */
-export function charts(report: Report): Record<string, string> {
-  const footer = machineLine(report)
-  const all: Record<string, Omit<Chart, 'footer'>> = {
+export function charts(report: Report<Measured>): Record<string, string> {
+  return drawn(report, {
     'getkey.svg': getKey(report),
     'cpu.svg': cpu(report),
     'writes.svg': writes(report),
@@ -25,20 +26,21 @@ export function charts(report: Report): Record<string, string> {
     'server.svg': server(report),
     'memory.svg': memory(report),
     'reset.svg': reset(report)
-  }
-  const drawn = Object.entries(all).map(([file, chart]) => [file, svg({ ...chart, footer })])
-  return Object.fromEntries(drawn) as Record<string, string>
+  })
+}
+
+export function drawn(report: Report<Place>, all: Record<string, Drawing>): Record<string, string> {
+  const footer = machineLine(report)
+  return Object.fromEntries(
+    Object.entries(all).map(([file, chart]) => [file, svg({ ...chart, footer })])
+  )
 }
 
 function series(name: string, values: (number | number[] | null)[]): Series {
-  return { name: titleOf(name), own: name === 'tokenstore', values }
+  return { name: titleOf(name), own: isOwn(name), values }
 }
 
-function ofCells(
-  { cells }: Report,
-  groups: Group[],
-  of: (cell: Cell) => number | number[]
-): Series[] {
+function ofCells(cells: Cell[], groups: Group[], of: (cell: Cell) => number | number[]): Series[] {
   const names = [...new Set(cells.map(({ contender }) => contender))]
   const all = names.map((name) =>
     series(
@@ -54,51 +56,55 @@ function ofCells(
   return all.filter(({ values }) => values.some((value) => value !== null))
 }
 
-function getKey(report: Report): Omit<Chart, 'footer'> {
-  const levels = [1, 16, 64, 256].map((inFlight): Group => ['getKey', inFlight])
+function getKey(report: Report<Measured>): Drawing {
+  return getKeyChart(report.cells, 'Validating a token: getKey')
+}
+
+export function getKeyChart(cells: Cell[], title: string): Drawing {
+  const levels = IN_FLIGHT.map((inFlight): Group => ['getKey', inFlight])
   return {
-    title: 'Validating a token: getKey',
+    title,
     note: 'Calls per second, thousands; longer is better',
     groups: levels.map(([, inFlight]) => `${inFlight} in flight`),
-    series: ofCells(report, levels, ({ throughput }) => throughput),
+    series: ofCells(cells, levels, ({ throughput }) => throughput),
     format: thousands
   }
 }
 
-function cpu(report: Report): Omit<Chart, 'footer'> {
+function cpu(report: Report<Measured>): Drawing {
   const levels = [64, 256].map((inFlight): Group => ['getKey', inFlight])
   return {
     title: 'CPU time of one getKey: client + server',
     note: 'Microseconds; shorter is better',
     groups: levels.map(([, inFlight]) => `${inFlight} in flight`),
-    series: ofCells(report, levels, ({ clientCpu, serverCpu }) => [clientCpu, serverCpu]),
+    series: ofCells(report.cells, levels, ({ clientCpu, serverCpu }) => [clientCpu, serverCpu]),
     format: us
   }
 }
 
-function writes(report: Report): Omit<Chart, 'footer'> {
+function writes(report: Report<Measured>): Drawing {
   const groups = ['add', 'set', 'del'].map((op): Group => [op, 256])
   return {
     title: 'Writing: add, set, del with 256 in flight',
     note: `${TO_PLAIN}; longer is better. connect-redis keeps no index`,
     groups: groups.map(([op]) => op),
-    series: ofCells(report, groups, ({ ratio }) => ratio),
+    series: ofCells(report.cells, groups, ({ ratio }) => ratio),
     format: times
   }
 }
 
-function lists(report: Report): Omit<Chart, 'footer'> {
+function lists(report: Report<Measured>): Drawing {
   const groups = listOps.map((op): Group => [op, 1])
   return {
     title: "An owner's tokens: list, one call at a time",
     note: `${TO_PLAIN}; longer is better`,
     groups: listOps.map((op) => op.replace('list', 'list of').replace('ttl', 'with a ttl')),
-    series: ofCells(report, groups, ({ ratio }) => ratio),
+    series: ofCells(report.cells, groups, ({ ratio }) => ratio),
     format: times
   }
 }
 
-function server({ scripts }: Report): Omit<Chart, 'footer'> {
+function server({ scripts }: Report<Measured>): Drawing {
   // Those of many tokens would leave the others no room.
   const calls = Object.entries(scripts.times).filter(
     ([call]) => !/of 32|(list|delowner) of 1000/.test(call)
@@ -116,7 +122,7 @@ function server({ scripts }: Report): Omit<Chart, 'footer'> {
   }
 }
 
-function memory({ memory }: Report): Omit<Chart, 'footer'> {
+function memory({ memory }: Report<Measured>): Drawing {
   const kinds = memory.filter(({ contender }) => contender === 'tokenstore')
   const names = [...new Set(memory.map(({ contender }) => contender))]
   const bytes = (name: string, kind: Memory): number | null =>
@@ -140,7 +146,7 @@ function memory({ memory }: Report): Omit<Chart, 'footer'> {
   }
 }
 
-function reset({ resets }: Report): Omit<Chart, 'footer'> {
+function reset({ resets }: Report<Measured>): Drawing {
   const most = Math.max(...resets.map(({ tokens }) => tokens))
   return {
     title: `Removing ${most} tokens: how long everybody else waits`,

@@ -3,6 +3,7 @@
  * same job (the floor), and other session stores. Each is one small object with
  * the same methods, and gets the client that it comes with.
  */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import uid2 from 'uid2'
 import { v7 as uuidV7 } from 'uuid'
@@ -35,14 +36,31 @@ export const NAMES = [
   'redis-sessions',
   'connect-redis'
 ] as const
-export type Name = (typeof NAMES)[number]
+/** For what a cache answers, beside what asks Redis. */
+export const CACHE_NAMES = [
+  'tokenstore, cache',
+  'tokenstore, cache, digest',
+  'tokenstore',
+  'floor',
+  'autopipelining',
+  'redis-sessions, cache',
+  'redis-sessions',
+  'connect-redis',
+  'tokenstore 0.0.4'
+] as const
+export type Name = (typeof NAMES)[number] | (typeof CACHE_NAMES)[number]
 
 const TITLES: Record<string, string> = {
   tokenstore: 'this library',
+  'tokenstore, cache': 'this library, cache',
+  'tokenstore, cache, digest': 'this library, cache, digest',
   floor: 'plain ioredis',
   autopipelining: 'ioredis, autopipelining'
 }
 export const titleOf = (name: string): string => TITLES[name] ?? name
+export const isOwn = (name: string): boolean => /^tokenstore(,|$)/.test(name)
+/** Whether it has to be installed first. */
+export const isPeer = (name: Name): boolean => !(name in TITLES)
 
 /** Whether a contender has that operation at all. */
 export function can(name: Name, op: string): boolean {
@@ -51,20 +69,29 @@ export function can(name: Name, op: string): boolean {
 }
 
 export async function open(name: Name, url: string): Promise<Contender> {
-  if (name === 'tokenstore') return current(url)
+  if (name === 'tokenstore') return current(url, { prefix: 'now' })
+  if (name === 'tokenstore, cache') return current(url, { prefix: 'cached', cache: true })
+  if (name === 'tokenstore, cache, digest') {
+    return current(url, { prefix: 'digested', cache: true, digest: true })
+  }
   if (name === 'floor') return floor(new Redis(url))
   if (name === 'autopipelining') return floor(new Redis(url, { enableAutoPipelining: true }))
   if (name === 'tokenstore 0.0.4') return old(url)
-  if (name === 'redis-sessions') return redisSessions(url)
+  if (name === 'redis-sessions') return redisSessions(url, { namespace: 'rs' })
+  if (name === 'redis-sessions, cache') {
+    return redisSessions(url, { namespace: 'rsc', cachetime: 3600, cachemax: 10_000 })
+  }
   return connectRedis(url)
 }
 
-function current(url: string): Contender {
-  const store = library().Tokenstore<Attrs>({
-    redis: url,
-    prefix: 'now',
-    timeout: 60_000
-  })
+interface Options {
+  prefix: string
+  cache?: boolean
+  digest?: boolean
+}
+
+function current(url: string, options: Options): Contender {
+  const store = library().Tokenstore<Attrs>({ ...options, redis: url, timeout: 60_000 })
   return {
     add: (owner_id, attrs, ttl) => store.add({ owner_id, attrs, ttl }),
     getKey: ({ key }) => store.getKey(key),
@@ -175,11 +202,18 @@ function old(url: string): Contender {
   }
 }
 
+interface SessionOptions {
+  namespace: string
+  /** Seconds that a session is answered from memory. */
+  cachetime?: number
+  cachemax?: number
+}
+
 /**
- * Its `get` counts as a use of the session, which it writes down every time.
- * A session always has an end.
+ * Its `get` counts as a use of the session, which it writes down every time, but
+ * for those from its cache. A session always has an end.
  */
-async function redisSessions(url: string): Promise<Contender> {
+async function redisSessions(url: string, options: SessionOptions): Promise<Contender> {
   interface Sessions {
     toConnect: Promise<unknown>
     create(options: object): Promise<{ token: string }>
@@ -192,9 +226,13 @@ async function redisSessions(url: string): Promise<Contender> {
   const { default: Store } = peer('redis-sessions') as {
     default: new (options: object) => Sessions
   }
-  const store = new Store({ options: { url }, namespace: 'rs', wipe: 0 })
+  const store = new Store({ options: { url }, ...options, wipe: 0 })
   await store.toConnect
   const app = 'app'
+  // Its cache may hear of its own writes only after they are answered.
+  const heard = async (): Promise<void> => {
+    if (options.cachetime) await sleep(50)
+  }
   return {
     async add(id, attrs, ttl = 2592000) {
       const { token } = await store.create({
@@ -207,10 +245,19 @@ async function redisSessions(url: string): Promise<Contender> {
       return { key: token, id: '' }
     },
     getKey: ({ key }) => store.get({ app, token: key }),
-    set: ({ key }, d) => store.set({ app, token: key, d }),
-    del: ({ key }) => store.kill({ app, token: key }),
+    set: async ({ key }, d) => {
+      await store.set({ app, token: key, d })
+      await heard()
+    },
+    del: async ({ key }) => {
+      await store.kill({ app, token: key })
+      await heard()
+    },
     list: async (id) => (await store.soid({ app, id })).sessions,
-    reset: () => store.killall({ app })
+    reset: async () => {
+      await store.killall({ app })
+      await heard()
+    }
   }
 }
 

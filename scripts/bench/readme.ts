@@ -4,12 +4,13 @@ import { join } from 'node:path'
 import { home } from './paths'
 
 const file = join(home, 'README.md')
-const BLOCK = /(<!-- numbers -->\n)[^]*?(<!-- end of numbers -->)/
 
-export function writeNumbers(text: string): void {
+/** Between the comments that name the part. */
+export function writeNumbers(part: string, text: string): void {
+  const place = new RegExp(`(<!-- ${part} -->\\n)[^]*?(<!-- end of ${part} -->)`)
   const before = readFileSync(file, 'utf8')
-  const block = `\`\`\`\n${text.trim()}\n\`\`\`\n`
-  const after = before.replace(BLOCK, (_, start: string, end: string) => start + block + end)
-  if (!after.includes(block)) throw new Error(`${file} has no place for numbers`)
+  const block = `\`\`\`\n${text}\n\`\`\`\n`
+  const after = before.replace(place, (_, start: string, end: string) => start + block + end)
+  if (!after.includes(block)) throw new Error(`${file} has no place for numbers of ${part}`)
   writeFileSync(file, after)
 }

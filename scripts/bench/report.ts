@@ -1,21 +1,31 @@
 /** What was measured, where, and whether that will do: for programs. */
 import { cpus, release, totalmem, type } from 'node:os'
-import { bars, type Bar } from './bars'
-import type { Measured } from './measure'
+import type { Bar } from './bars'
 import type { Settings } from './settings'
 
-export interface Report extends Measured {
+/** On which Redis. */
+export interface Place {
+  /** Its version. */
+  redis: string
+  /** Whether it had a core of its own. */
+  pinned: boolean
+}
+
+export interface Header {
   machine: { cpu: string; cores: number; memory: string; system: string }
   versions: Record<string, string>
   settings: Settings
   bars: Bar[]
 }
 
-export function report(
+export type Report<Measured extends Place> = Header & Measured
+
+export function report<Measured extends Place>(
   measured: Measured,
+  bars: Bar[],
   settings: Settings,
   others: Record<string, string>
-): Report {
+): Report<Measured> {
   const node = process.versions.node
   return {
     machine: {
@@ -26,14 +36,13 @@ export function report(
     },
     versions: { Node: node, Redis: measured.redis, ...others },
     settings,
-    bars: bars(measured, settings),
+    bars,
     ...measured
   }
 }
 
 /** On which machine, and with which versions. */
-export function machineLine(report: Report): string {
-  const { machine, versions, settings, pinned } = report
+export function machineLine({ machine, versions, settings, pinned }: Report<Place>): string {
   const { 'tokenstore 0.0.4': old, ...others } = versions
   if (old) others.tokenstore = `${others.tokenstore} and ${old}`
   const list = Object.entries(others).map(([name, v]) => `${name} ${v}`)

@@ -37,16 +37,16 @@ export interface Cell {
   bytesOut: number
 }
 
-interface Visit {
+export interface Visit {
   ops: string[]
   inFlight: number
 }
 
-const IN_FLIGHT = [1, 16, 64, 256]
+export const IN_FLIGHT = [1, 16, 64, 256]
 const MONTH = 2592000 // seconds
 
 // What is added in one slice is what del ends in the next.
-const VISITS: Visit[] = [
+export const VISITS: Visit[] = [
   ...IN_FLIGHT.flatMap((inFlight) =>
     [['getKey'], ['set'], ['add', 'del']].map((ops) => ({ ops, inFlight }))
   ),
@@ -57,10 +57,12 @@ export async function speed(
   { rounds, ms, standing }: Settings,
   progress: Progress,
   redis: Redis,
-  contenders: Map<Name, ContenderProcess>
+  contenders: Map<Name, ContenderProcess>,
+  visits: Visit[]
 ): Promise<Cell[]> {
+  const lists = visits.flatMap(({ ops }) => ops).filter((op) => listOps.includes(op))
   for (const [name, contender] of contenders) {
-    for (const op of listOps.filter((op) => can(name, op))) {
+    for (const op of lists.filter((op) => can(name, op))) {
       const perOwner = sizeOf(op)
       const tokens = LISTS[perOwner]! * perOwner
       const ttl = op.endsWith('ttl') ? MONTH : undefined
@@ -69,14 +71,15 @@ export async function speed(
     }
     const fill = { tokens: standing, perOwner: 10, attrs: ATTRS }
     await contender.ask({ do: 'fill', ...fill, owner: 'owner' })
+    await contender.ask({ do: 'warm' })
   }
   const there = [...contenders.keys()]
   const seen = new Map<string, Timed[][]>()
   // Round 0 warms up and counts for nothing.
   for (let round = 0; round <= rounds; round++) {
-    for (const [v, { ops, inFlight }] of VISITS.entries()) {
-      const done = round * VISITS.length + v
-      progress('speed', done, (rounds + 1) * VISITS.length)
+    for (const [v, { ops, inFlight }] of visits.entries()) {
+      const done = round * visits.length + v
+      progress('speed', done, (rounds + 1) * visits.length)
       for (const name of [...there, ...there.toReversed()]) {
         for (const op of ops.filter((op) => can(name, op))) {
           const contender = contenders.get(name)!
@@ -90,7 +93,7 @@ export async function speed(
       }
     }
   }
-  return VISITS.flatMap(({ ops, inFlight }) =>
+  return visits.flatMap(({ ops, inFlight }) =>
     ops.flatMap((op) => {
       const floor = seen.get(`floor/${op}/${inFlight}`)!
       return there.flatMap((contender) => {

@@ -1,5 +1,6 @@
 /** What the process of a contender is asked to do, and what it answers. */
 import type { Attrs } from './attrs'
+import type { CacheTask } from './cache/tasks'
 
 export interface Slice {
   calls: number
@@ -35,6 +36,8 @@ export type Task =
   | { do: 'prove' }
   | Fill
   | { do: 'time'; op: string; inFlight: number; ms: number }
+  | { do: 'warm' }
   | { do: 'reset' }
   | { do: 'grow'; size: number }
   | Step
+  | CacheTask

@@ -1,11 +1,12 @@
 /** A report as tables, for people. */
 import { titleOf } from './contenders'
-import { machineLine, type Report } from './report'
+import type { Measured } from './measure'
+import { machineLine, type Header, type Report } from './report'
 import { PLAIN_GET } from './script-figures'
 import { median, quantile, ratios } from './statistics'
 import { fixed, range, table, whole } from './table'
 
-export function text(report: Report): string {
+export function text(report: Report<Measured>): string {
   const parts = [
     machineLine(report),
     ...speedTables(report),
@@ -16,16 +17,11 @@ export function text(report: Report): string {
     topologyTable(report),
     barTable(report)
   ]
-  if (report.settings.quick) {
-    parts.push(
-      'A quick run proves that the bench works; ' + 'its sizes are smaller and its numbers rough.'
-    )
-  }
-  return parts.join('\n\n') + '\n'
+  return parts.join('\n\n')
 }
 
 /** What the charts do not show. */
-export function numbers(report: Report): string {
+export function numbers(report: Report<Measured>): string {
   const parts = [
     machineLine(report),
     barTable(report),
@@ -36,7 +32,7 @@ export function numbers(report: Report): string {
   return parts.join('\n\n')
 }
 
-function speedTables({ cells }: Report): string[] {
+function speedTables({ cells }: Report<Measured>): string[] {
   const groupOf = (op: string, inFlight: number): string => `${op}, ${inFlight} in flight`
   const groups = new Set(cells.map(({ op, inFlight }) => groupOf(op, inFlight)))
   return [...groups].map((group) => {
@@ -76,7 +72,7 @@ function speedTables({ cells }: Report): string[] {
   })
 }
 
-function resetTable({ resets }: Report): string {
+function resetTable({ resets }: Report<Measured>): string {
   const head = [
     'reset',
     'seconds',
@@ -96,7 +92,7 @@ function resetTable({ resets }: Report): string {
   return table(head, rows)
 }
 
-function memoryTable({ memory }: Report): string {
+function memoryTable({ memory }: Report<Measured>): string {
   const contenders = new Set(memory.map(({ contender }) => contender))
   const kinds = memory
     .filter(({ contender }) => contender === 'tokenstore')
@@ -108,7 +104,7 @@ function memoryTable({ memory }: Report): string {
   return table(['bytes of memory per token', ...kinds], rows)
 }
 
-function scriptTable({ scripts }: Report): string {
+function scriptTable({ scripts }: Report<Measured>): string {
   const { times, bytes, rotated } = scripts
   const rows = Object.entries(times).map(([call, us]) => [
     call,
@@ -124,7 +120,7 @@ function scriptTable({ scripts }: Report): string {
   ].join('\n')
 }
 
-function growthTable({ growth, settings }: Report): string {
+function growthTable({ growth, settings }: Report<Measured>): string {
   const sizes = settings.growth.map(whole)
   const head = [
     'a call in a store of so many tokens',
@@ -141,7 +137,7 @@ function growthTable({ growth, settings }: Report): string {
   return table(head, rows)
 }
 
-function topologyTable({ topologies }: Report): string {
+function topologyTable({ topologies }: Report<Measured>): string {
   const rows = topologies.map(({ topology, bytes, add, getKey, all }) => [
     topology,
     ...[bytes, add, getKey, all].map(whole)
@@ -150,7 +146,7 @@ function topologyTable({ topologies }: Report): string {
   return table(['topology, 10 tokens an owner', ...head], rows)
 }
 
-function barTable({ bars }: Report): string {
+export function barTable({ bars }: Header): string {
   const rows = bars.map(({ what, must, reached, ok }) => [
     what,
     must,

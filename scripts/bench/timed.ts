@@ -4,7 +4,7 @@ import type { ContenderProcess } from './contender-process'
 import type { Slice, Task } from './tasks'
 
 type Counter = 'cpu' | 'reads' | 'commands' | 'bytesIn' | 'bytesOut'
-type Counters = Record<Counter, number>
+export type Counters = Record<Counter, number>
 export type Timed = Slice & { server: Counters }
 
 export async function timed(redis: Redis, contender: ContenderProcess, task: Task): Promise<Timed> {
@@ -18,7 +18,7 @@ export async function timed(redis: Redis, contender: ContenderProcess, task: Tas
 }
 
 /** What the server has spent and counted so far. */
-async function counters(redis: Redis): Promise<Counters> {
+export async function counters(redis: Redis): Promise<Counters> {
   const info = await redis.info()
   const number = (field: string): number =>
     Number(new RegExp(`^${field}:(.*)`, 'm').exec(info)?.[1])
@@ -31,7 +31,7 @@ async function counters(redis: Redis): Promise<Counters> {
   }
 }
 
-function minus(a: Counters, b: Counters): Counters {
+export function minus(a: Counters, b: Counters): Counters {
   const rest = { ...a }
   for (const name of Object.keys(b) as Counter[]) rest[name] -= b[name]
   return rest

@@ -3,6 +3,7 @@
  * compiled code are nobody else's.
  */
 import { ATTRS, CHANGED, type Attrs } from './attrs'
+import { CachedStores } from './cache/stores'
 import { open, type Contender, type Handle, type Name } from './contenders'
 import { LISTS, listOps, sizeOf } from './lists'
 import { runCalls } from './run-calls'
@@ -16,6 +17,7 @@ const [name, ...urls] = process.argv.slice(2) as [Name, ...string[]]
 const standing: Handle[] = []
 const fresh: Handle[] = []
 const sized = new SizedStores(urls)
+const cached = new CachedStores(urls[0]!)
 let contender: Contender
 
 type Operation = (call: number) => Promise<unknown>
@@ -89,6 +91,8 @@ async function answer(task: Task): Promise<unknown> {
       const until = op === 'del' ? { calls: fresh.length } : { ms }
       return timeCalls(operations[op]!, inFlight, until)
     }
+    case 'warm':
+      return runCalls(standing.length, FILLERS, (n) => contender.getKey(standing[n]!))
     case 'reset': {
       standing.length = 0
       const start = performance.now()
@@ -99,6 +103,8 @@ async function answer(task: Task): Promise<unknown> {
       return sized.grow(task.size)
     case 'step':
       return sized.step(task)
+    default:
+      return cached.answer(task)
   }
 }
 
