@@ -1,8 +1,9 @@
 /** @type {import('jest').Config} */
 module.exports = {
-  // They start clusters and kill servers, one file after the other: `npm run test:topologies -- --runInBand`.
-  testPathIgnorePatterns: process.env.TOPOLOGIES ? [] : ['<rootDir>/test/topologies/'],
-  testMatch: ['<rootDir>/test/**/*.test.ts'],
+  // What takes minutes, one file after the other: `npm run test:long -- --runInBand`.
+  testMatch: process.env.LONG
+    ? ['<rootDir>/test/topologies/*.test.ts', '<rootDir>/test/**/*.long.test.ts']
+    : ['<rootDir>/test/!(topologies)/**/!(*.long).test.ts'],
   // The types are checked once, by `npm run typecheck`.
   transform: {
     '^.+\\.ts$': ['@swc/jest', { jsc: { parser: { syntax: 'typescript' }, target: 'es2022' } }]

@@ -11,7 +11,6 @@ const FIRST = [
   'driver/wire',
   'lifetimes/expiry',
   'cli/load',
-  'races/audit',
   'staleness/staleness',
   'package/package',
   'races/reset',
