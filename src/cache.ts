@@ -39,10 +39,10 @@ const MAX_DROPPED = 10_000
 export class Cache {
   readonly #tracking: Tracking
   readonly #silence: number
-  /** By id: a token has one key, and others within their grace, which are not kept. */
+  /** By key. */
   readonly #entries: LRUCache<string, Entry>
-  /** The ids of the entries, by key. */
-  readonly #ids = new Map<string, string>()
+  /** The keys of the entries, by id: a token has one, for those within their grace are not kept. */
+  readonly #keys = new Map<string, string>()
   /** By key, what was answered last and is being read again. */
   readonly #answered = new Map<string, Entry>()
   /** Counts what was dropped. */
@@ -59,7 +59,7 @@ export class Cache {
     this.#tracking = tracking
     this.#entries = new LRUCache<string, Entry>({
       max,
-      dispose: ({ key }) => this.#ids.delete(key)
+      dispose: ({ record }) => this.#keys.delete(record.id)
     })
     tracking.on('changed', ({ family, rest }) => {
       if (family === 'key') this.#dropKey(rest)
@@ -71,8 +71,7 @@ export class Cache {
 
   /** The token of a key, unless Redis has to be asked; a use that need not be written, if it is. */
   find<Attrs extends object>(key: string, stored: string, touch: boolean): Token<Attrs> | null {
-    const id = this.#ids.get(stored)
-    const entry = id === undefined ? undefined : this.#entries.get(id)
+    const entry = this.#entries.get(stored)
     if (!entry) return null
     const { record, expires_at, root, tracker } = entry
     const age = tracker.age
@@ -115,7 +114,7 @@ export class Cache {
   ): Promise<unknown> {
     if (WRITES_NO_TOKEN.has(script)) return send()
     const first = String(args[0])
-    const kept = this.#ids.get(first)
+    const kept = this.#entries.peek(first)?.record.id
     // The first argument is an id, or a key.
     this.#drop(kept ?? first)
     try {
@@ -146,13 +145,12 @@ export class Cache {
 
   #drop(id: string): void {
     this.#note(id)
-    this.#entries.delete(id)
+    this.#forget(id)
   }
 
   #dropKey(key: string): void {
     this.#note(key)
-    const id = this.#ids.get(key)
-    if (id !== undefined) this.#entries.delete(id)
+    this.#entries.delete(key)
   }
 
   #note(dropped: string): void {
@@ -167,22 +165,30 @@ export class Cache {
     return since < Math.max(last, this.#allDropped)
   }
 
+  #forget(id: string): void {
+    const key = this.#keys.get(id)
+    if (key !== undefined) this.#entries.delete(key)
+  }
+
   /** Takes an answer; false when it need not be kept. Nothing older is answered from here on. */
   #read(entry: Entry): boolean {
     const { key, text, record, expires_at } = entry
-    if (this.#ids.get(key) !== record.id) this.#gone(key)
-    const kept = this.#entries.peek(record.id)
-    const same = kept?.text === text && kept.expires_at === expires_at
-    if (kept && !same) this.#entries.delete(record.id)
-    if (same && kept.key === key) return false
+    const isKept = (key: string): boolean => {
+      const kept = this.#entries.peek(key)
+      return kept?.text === text && kept.expires_at === expires_at
+    }
+    if (isKept(key)) return false
+    this.#entries.delete(key)
+    // By another key, where this one is within its grace.
+    const other = this.#keys.get(record.id)
+    if (other !== undefined && !isKept(other)) this.#entries.delete(other)
     this.#answered.set(key, entry)
     return true
   }
 
   /** Takes the answer that there is no token. */
   #gone(key: string): void {
-    const id = this.#ids.get(key)
-    if (id !== undefined) this.#entries.delete(id)
+    this.#entries.delete(key)
     this.#answered.delete(key)
   }
 
@@ -196,8 +202,9 @@ export class Cache {
       this.#answered.delete(key)
       if (!entry || entry.text !== texts[i]) continue
       if (this.#isDropped(entry, Math.min(sent, entry.sent))) continue
-      this.#entries.set(entry.record.id, { ...entry, flat: flatAttrs(entry.record) })
-      this.#ids.set(key, entry.record.id)
+      this.#forget(entry.record.id)
+      this.#entries.set(key, { ...entry, flat: flatAttrs(entry.record) })
+      this.#keys.set(entry.record.id, key)
     }
   }
 }
