@@ -75,6 +75,7 @@ export function readConfig(config: Config): Settings {
 
 function readCache(cache: Config['cache'] = false): Settings['cache'] {
   const given = typeof cache === 'boolean' ? {} : cache
+  if (!check.isPlain(given)) check.fail('cache', 'true, false, or an object with max and silence')
   check.object('cache', given, ['max', 'silence'])
   const { max = 10_000, silence = 1000 } = given
   check.integer('cache.max', max, 1, 1_000_000)
