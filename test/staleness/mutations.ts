@@ -90,7 +90,11 @@ export const mutations: Mutation[] = [
         'if (text === null || record === null) this.#gone(key)',
         'if (text === null || record === null) continue'
       ],
-      ['if (kept && !same) this.#entries.delete(record.id)', '']
+      [
+        'if (isKept(key)) return false\n    this.#entries.delete(key)',
+        'if (isKept(key)) return false'
+      ],
+      ['if (other !== undefined && !isKept(other)) this.#entries.delete(other)', '']
     ],
     fault: DEAF
   },

@@ -1,4 +1,5 @@
 import { faults } from './faults'
+import { mutated, mutations } from './mutations'
 import { stage } from './stage'
 import { told } from './told'
 
@@ -11,4 +12,8 @@ test('no answer is older than the silence, whatever fails', async () => {
   expect(found.filter(({ reads, writes }) => reads === 0 || writes === 0)).toEqual([])
   // Else there was nothing to judge.
   expect(found.reduce((sum, { fromMemory }) => sum + fromMemory, 0)).toBeGreaterThan(1000)
+})
+
+test.each(mutations)('the fault on purpose "$what" has its place in the source', (mutation) => {
+  expect(mutated(mutation)).not.toBe('')
 })
