@@ -209,7 +209,7 @@ export class Cache {
   }
 }
 
-/** The attrs, if they have no parts that callers could share; undefined too when they are no JSON. */
+/** The attrs, if they have no parts that callers could share, and are JSON. */
 function flatAttrs(record: StoredRecord): object | undefined {
   try {
     const attrs = attrsOf(record)

@@ -27,7 +27,8 @@ export interface StoredRecord {
 }
 
 /**
- * Takes a record apart, null for a foreign one. It is `{"id":…,"owner_id":…,(lifetime,)"attrs":…}`.
+ * Takes a record apart, null for a foreign one. It is
+ * `{"id":…,"owner_id":…,(lifetime,)"attrs":…}`.
  * Head and attrs are read apart, since another language may have set attrs that are no JSON:
  * `{},"owner_id":"eve","attrs":{}`.
  */
