@@ -6,17 +6,29 @@ export type Args = (string | number)[]
 
 // What lua/add.lua takes.
 const MAX_KEY_BYTES = 256
+// What a browser keeps of a cookie.
+const MAX_COOKIE = 4096
 
 /** What a forced key or id must be that has another root than its token. */
 export const OF_THIS_OWNER = 'one once issued to this owner: it carries another tag'
 
+/** The most characters of a key or a hash: of a digest all that a client may present. */
+export function mostCharacters({ digest }: Settings): number {
+  return digest ? MAX_COOKIE : MAX_KEY_BYTES
+}
+
 /** The key of a token under a root: the one that is forced, or a new one. */
-export function keyFor(root: string, forced: unknown, { layout, size }: Settings): string {
+export function keyFor(root: string, forced: unknown, settings: Settings): string {
+  const { layout, size } = settings
   if (forced === undefined) return layout.newKey(root, size)
   const key = check.text('key', forced)
-  if (key.length !== size) check.fail('key', `a string of exactly ${size} characters`)
-  const fits = Buffer.byteLength(key) <= MAX_KEY_BYTES
-  if (!fits) check.fail('key', `at most ${MAX_KEY_BYTES} bytes of UTF-8`)
+  const most = mostCharacters(settings)
+  // With a digest any length will do: a session id that a framework drew, for instance.
+  if (settings.digest && key.length > most) check.fail('key', `at most ${most} characters`)
+  if (!settings.digest && key.length !== size)
+    check.fail('key', `a string of exactly ${size} characters`)
+  const fits = settings.digest || Buffer.byteLength(key) <= most
+  if (!fits) check.fail('key', `at most ${most} bytes of UTF-8`)
   if (layout.keyRoot(key) !== root) check.fail('key', OF_THIS_OWNER)
   return key
 }
@@ -44,4 +56,9 @@ export function limitArgs({ limit, onLimit }: { limit?: unknown; onLimit?: unkno
   }
   const policy = onLimit === 'evict' ? 'EVICT' : 'REJECT'
   return ['LIMIT', check.integer('limit', limit, 1, 1e9), policy]
+}
+
+/** Only if the attrs are these. */
+export function fromArgs({ from }: { from?: unknown }): string[] {
+  return from === undefined ? [] : ['IF', check.attrs('from', from)]
 }

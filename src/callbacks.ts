@@ -44,20 +44,26 @@ export function takeCallbacks(prototype: object, own: Readonly<Record<string, nu
 }
 
 /**
- * The callback runs outside the promise chain: what it throws is the caller's uncaught
- * exception, never a second call.
+ * Hands the outcome of a promise to a callback, if there is one, and returns the promise. The
+ * callback runs outside the promise chain: what it throws is the caller's uncaught exception,
+ * never a second call.
  */
+export function settle<T>(promise: Promise<T>, callback: Callback<T> | undefined): Promise<T> {
+  if (callback !== undefined)
+    promise.then(
+      (value) => nextTick(callback, null, value),
+      (error: Error) => nextTick(callback, error)
+    )
+  return promise
+}
+
 function withCallback(method: Method, own: number): Method {
   return function (...args) {
     const last = args.length > own ? args.at(-1) : undefined
     if (typeof last !== 'function') return method.apply(this, args)
     const result = method.apply(this, args.slice(0, -1))
     if (!(result instanceof Promise)) return result
-    const callback = last as Callback<unknown>
-    result.then(
-      (value) => nextTick(callback, null, value),
-      (error: Error) => nextTick(callback, error)
-    )
+    void settle(result, last as Callback<unknown>)
     return undefined
   }
 }

@@ -1,10 +1,13 @@
-import { lifetimeArgs, limitArgs, type Args } from './args'
+import { fromArgs, lifetimeArgs, limitArgs, type Args } from './args'
 import * as check from './check'
 import type { Settings } from './config'
 import { TokenstoreError } from './errors'
 import type { ChangeOptions } from './types'
 
-const NAMES = ['owner_id', 'attrs', 'ttl', 'idle', 'limit', 'onLimit', 'replicas'] as const
+const NAMES = [
+  ...(['owner_id', 'attrs', 'ttl', 'idle'] as const),
+  ...(['limit', 'onLimit', 'from', 'replicas'] as const)
+]
 
 const OTHER_ROOT =
   'change: on a partitioned store this owner has another root; add a new token for that owner' +
@@ -26,6 +29,7 @@ export function readChange(
   args.push(...limitArgs(options), ...lifetimeArgs(ttl, idle, settings))
   if (attrs !== undefined) args.push('ATTRS', check.attrs('attrs', attrs))
   if (args.length === 0) check.fail('options', 'an object with owner_id, ttl, idle or attrs')
+  args.push(...fromArgs(options))
   const moves = owner_id !== undefined && root !== null
   if (moves && settings.layout.ownerRoot(owner_id) !== root)
     throw new TokenstoreError('TSPARTITION', OTHER_ROOT)

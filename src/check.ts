@@ -20,11 +20,6 @@ export function isText(value: unknown): value is string {
   return typeof value === 'string' && value !== '' && value.isWellFormed()
 }
 
-/** Whether a value can be a key or a hash: no longer than lua/add.lua and lua/makehash.lua take. */
-export function isSecret(value: unknown): value is string {
-  return isText(value) && value.length <= 256
-}
-
 export function integer(name: string, value: unknown, min: number, max: number): number {
   if (!Number.isInteger(value) || (value as number) < min || (value as number) > max) {
     fail(name, `a whole number from ${min} to ${max}`)

@@ -1,5 +1,5 @@
-import type { Args } from './args'
 import * as check from './check'
+import { mostCharacters, type Args } from './args'
 import { Cache } from './cache'
 import { readConfig, type Settings } from './config'
 import { Connection } from './connection'
@@ -33,6 +33,11 @@ export class Context {
   run(script: ScriptName, root: string, args: Args, replicas = 0): Promise<unknown> {
     const send = (): Promise<unknown> => this.connection.run(script, root, args, replicas)
     return this.cache ? this.cache.around(script, args, send) : send()
+  }
+
+  /** Whether a value can be a key or a hash: no longer than scripts, or a cookie, take. */
+  isSecret(value: unknown): value is string {
+    return check.isText(value) && value.length <= mostCharacters(this.settings)
   }
 
   /** What of a key or a hash Redis gets to see. */

@@ -86,7 +86,7 @@ export class Hashes {
 
   /** Null for what cannot be a hash. */
   async #run(script: ScriptName, hash: unknown, replicas = 0): Promise<unknown> {
-    if (!check.isSecret(hash)) return null
+    if (!this.#context.isSecret(hash)) return null
     const root = this.#context.layout.hashRoot(hash)
     if (root === null) return null
     return this.#context.run(script, root, [this.#context.stored(hash)], replicas)

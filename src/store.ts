@@ -1,5 +1,6 @@
 import { bindMethods } from './bind-methods'
 import { takeCallbacks } from './callbacks'
+import type { Settings } from './config'
 import { Context } from './context'
 import { reset } from './reset'
 import { Tokens } from './tokens'
@@ -15,6 +16,12 @@ export class Store<Attrs extends object, Digest extends boolean> extends Tokens<
     super(context)
     this.#context = context
     bindMethods(this, Store.prototype)
+  }
+
+  /** How a store was set up, for adapters; undefined for what is no store of this package. */
+  static settingsOf(store: unknown): Settings | undefined {
+    if (typeof store !== 'object' || store === null || !(#context in store)) return undefined
+    return store.#context.settings
   }
 
   /**

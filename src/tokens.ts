@@ -1,4 +1,4 @@
-import { keyFor, type Args } from './args'
+import { fromArgs, keyFor, type Args } from './args'
 import { readChange } from './change'
 import * as check from './check'
 import { Codes } from './codes'
@@ -61,7 +61,7 @@ export class Tokens<Attrs extends object, Digest extends boolean> extends Codes 
     const { touch = true, fresh = false } = given
     check.boolean('touch', touch)
     check.boolean('fresh', fresh)
-    if (!check.isSecret(key)) return null
+    if (!this.#context.isSecret(key)) return null
     const stored = this.#context.stored(key)
     const kept = fresh ? null : this.#context.cache?.find<Attrs>(key, stored, touch)
     if (kept) return kept
@@ -77,14 +77,20 @@ export class Tokens<Attrs extends object, Digest extends boolean> extends Codes 
     return this.#token(await this.#byId('get', id, [], 0))
   }
 
-  /** Replaces the attrs and resolves to the token; to null, nothing written, when it is gone. */
+  /**
+   * Replaces the attrs and resolves to the token; to null, nothing written, when it is gone.
+   * @throws ConflictError when `from` is given and not its attrs; nothing is written
+   */
   async set(
     id: string,
     attrs: Attrs,
-    options?: types.WriteOptions
+    options?: types.SetOptions<Attrs>
   ): Promise<StoredToken<Attrs, Digest> | null> {
-    const args = [check.attrs('attrs', attrs)]
-    return this.#token(await this.#byId('set', id, args, this.#context.replicasOf(options)))
+    const known = ['from', 'replicas'] as const
+    const given = check.options<types.SetOptions<Attrs>>('options', options, known)
+    const args = [check.attrs('attrs', attrs), ...fromArgs(given)]
+    const replicas = this.#context.confirmedBy(given.replicas)
+    return this.#token(await this.#byId('set', id, args, replicas))
   }
 
   /**
@@ -121,6 +127,7 @@ export class Tokens<Attrs extends object, Digest extends boolean> extends Codes 
    * written, when it is gone.
    * @throws LimitError when the new owner has `limit` others and `onLimit` is `'reject'`;
    * nothing is written
+   * @throws ConflictError when `from` is given and not its attrs; nothing is written
    * @throws TokenstoreError `TSPARTITION` when the new owner's names have another root; nothing
    * is sent
    */
@@ -154,7 +161,7 @@ export class Tokens<Attrs extends object, Digest extends boolean> extends Codes 
   /** Revokes the token that a key opens. False when there was none. */
   async delKey(key: unknown, options?: types.WriteOptions): Promise<boolean> {
     const replicas = this.#context.replicasOf(options)
-    if (!check.isSecret(key)) return false
+    if (!this.#context.isSecret(key)) return false
     const root = this.#context.layout.keyRoot(key)
     if (root === null) return false
     return isOne(await this.#context.run('delkey', root, [this.#context.stored(key)], replicas))
@@ -297,7 +304,7 @@ export class Tokens<Attrs extends object, Digest extends boolean> extends Codes 
       check.fail('detect', 'longer than grace')
     const { settings, layout } = this.#context
     const replicas = this.#context.confirmedBy(given.replicas)
-    if (!check.isSecret(key)) return null
+    if (!this.#context.isSecret(key)) return null
     const root = layout.keyRoot(key)
     if (root === null) return null
     const newKey = layout.newKey(root, settings.size)

@@ -31,7 +31,10 @@ export interface NewToken<Attrs extends object = Record<string, unknown>> {
   owner_id: string
   /** A plain object that JSON can carry; `{}` when absent. */
   attrs?: Attrs | undefined
-  /** Forces a key, of exactly `size` characters, for instance to restore a lost database. */
+  /**
+   * Forces a key, for instance to restore a lost database: of exactly `size` characters, with
+   * `digest` of any number up to 4096.
+   */
   key?: string | undefined
   /** Restores a token under its old id, a UUID in lower case. */
   id?: string | undefined
@@ -87,13 +90,24 @@ export interface WriteOptions {
   replicas?: number | undefined
 }
 
+export interface SetOptions<
+  Attrs extends object = Record<string, unknown>
+> extends WriteOptions {
+  /**
+   * Only while the attrs are these, as an earlier call resolved to them; else a ConflictError.
+   * Compared as the JSON text that this library writes: what another program spelt
+   * otherwise is never the same.
+   */
+  from?: Attrs | undefined
+}
+
 /**
  * What `change` is to change: one of `owner_id`, `attrs`, `ttl` and `idle` at least. What is
  * absent stays as it is, whatever the store's defaults.
  */
 export interface ChangeOptions<
   Attrs extends object = Record<string, unknown>
-> extends WriteOptions {
+> extends SetOptions<Attrs> {
   /** Whose token it is from now on. */
   owner_id?: string | undefined
   /** Instead of the old ones. */
@@ -126,7 +140,7 @@ export interface RotateOptions extends WriteOptions {
    * ConflictError. A key within its grace is not.
    */
   from?: string | undefined
-  /** Forces the new key, of exactly `size` characters. */
+  /** Forces the new key, as `add` does. */
   key?: string | undefined
 }
 

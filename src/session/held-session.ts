@@ -1,0 +1,181 @@
+import { v7 as uuidV7 } from 'uuid'
+import { ConflictError, KeyTakenError, TokenstoreError } from '../errors'
+import { sleep } from '../timers'
+import type { NewToken, Token } from '../types'
+import { changedFields, fieldsOf, laidOver, type Fields } from './fields'
+import { served, type Sessions } from './sessions'
+
+const WRITE_TRIES = 100
+
+const PROMOTED =
+  'a session got an owner under the id that its client already had, which somebody else may ' +
+  'have planted (session fixation): give it a new id at login'
+let warned = false
+
+/** Whose a session is to be. */
+export type Owned = Pick<NewToken, 'owner_id' | 'limit' | 'onLimit'>
+
+type Known = Omit<Token<object>, 'key'>
+
+/**
+ * A session in the hands of one request. It is written against what that request loaded: one
+ * that has ended meanwhile stays ended, and what others changed meanwhile stays changed.
+ */
+export class HeldSession<Data extends object> {
+  readonly sid: string
+  readonly #sessions: Sessions<Data>
+  /** Whether a client brought its sid, so that somebody else may know it. */
+  readonly #brought: boolean
+  /** As last heard of Redis; null before the first save. */
+  #token: Omit<Known, 'attrs'> | null = null
+  /** JSON text of the attrs in Redis, as last heard. */
+  #stored = '{}'
+  /** JSON text of the session as its request last loaded or saved it. */
+  #seen = '{}'
+  #gone = false
+  /** Saves of one request happen one after the other. */
+  #turn: Promise<unknown> = Promise.resolve()
+
+  constructor(sessions: Sessions<Data>, sid: string, token?: Known) {
+    this.sid = sid
+    this.#sessions = sessions
+    this.#brought = token !== undefined
+    if (token) this.#hear(token)
+    this.#seen = this.#stored
+  }
+
+  /** The session as last loaded or saved, in a new object. */
+  get data(): Data {
+    return JSON.parse(this.#seen) as Data
+  }
+
+  get owner_id(): string | undefined {
+    return this.#token?.owner_id
+  }
+
+  /** Unix ms, by the clock of Redis. */
+  get expires_at(): number | undefined {
+    return this.#token?.expires_at
+  }
+
+  /**
+   * Writes what was changed since the last load or save, if anything was. False when the
+   * session has ended: then nothing is written. It is `owned` at its first save, whatever the
+   * `owner` of the options says.
+   */
+  async save(session: Data, owned?: Owned): Promise<boolean> {
+    const now = fieldsOf(session)
+    const saved = this.#turn.then(() => this.#save(now, owned))
+    this.#turn = saved.catch(() => {})
+    return served(saved)
+  }
+
+  async #save(now: Fields, owned: Owned | undefined): Promise<boolean> {
+    if (this.#gone) return false
+    const maxAge = this.#sessions.maxAge(now as Data)
+    if (maxAge !== null && maxAge <= 0) {
+      await this.#sessions.end(this.sid)
+      this.#gone = true
+      return false
+    }
+    const written =
+      this.#token === null ? await this.#create(now, owned) : await this.#write(this.#token, now)
+    this.#seen = JSON.stringify(now)
+    return written
+  }
+
+  async #create(now: Fields, owned: Owned | undefined): Promise<boolean> {
+    const { tokens, limits, ttl } = this.#sessions
+    const id = uuidV7()
+    const named = this.#sessions.owner(now as Data)
+    const owner = owned ?? (named === undefined ? { owner_id: id } : { owner_id: named, ...limits })
+    const lifetime = { ttl: seconds(ttl), idle: this.#idle(now) }
+    const key = this.sid
+    try {
+      this.#hear(await tokens.add({ key, id, ...owner, ...lifetime, attrs: now as Data }))
+      return true
+    } catch (error) {
+      if (!(error instanceof KeyTakenError)) throw error
+    }
+    // What is saved is a copy of a session that exists, so it counts as a whole.
+    const token = await tokens.getKey(key, { touch: false })
+    if (token === null) return this.#ended(id)
+    this.#hear(token)
+    this.#seen = this.#stored
+    return this.#write(token, now)
+  }
+
+  async #write({ id, owner_id }: Omit<Known, 'attrs'>, now: Fields): Promise<boolean> {
+    const { tokens, merge } = this.#sessions
+    const seen = JSON.parse(this.#seen) as Fields
+    const changed = changedFields(seen, now)
+    const moved = { ...this.#newOwner(id, owner_id, seen, now), ...this.#newIdle(seen, now) }
+    const moves = Object.keys(moved).length > 0
+    if (changed.length === 0 && !moves) return true
+    for (let tries = 1; ; tries++) {
+      const stored = JSON.parse(this.#stored) as Data
+      const attrs = (merge ? laidOver(stored as Fields, now, changed) : now) as Data
+      const from = merge ? { from: stored } : {}
+      try {
+        const token = moves
+          ? await tokens.change(id, { ...moved, attrs, ...from })
+          : await tokens.set(id, attrs, from)
+        if (token === null) return this.#ended(id)
+        this.#hear(token)
+        return true
+      } catch (error) {
+        if (!(error instanceof ConflictError) || tries === WRITE_TRIES) throw error
+      }
+      await sleep(Math.random() * Math.min(tries, 20))
+      // Reads what is there, and spells it as this library does, should another program have
+      // written it: else no `from` would ever be the same.
+      const newer = await tokens.update(id, (attrs) => attrs)
+      if (newer === null) return this.#ended(id)
+      this.#hear(newer)
+    }
+  }
+
+  /** Whose the session is now, if that changes: its own, with its id for an owner, if nobody's. */
+  #newOwner(id: string, old: string, seen: Fields, now: Fields): Partial<Owned> {
+    const [before, after] = [seen, now].map((session) => this.#sessions.owner(session as Data))
+    const unchanged = before === undefined ? old : id
+    const owner_id = after ?? unchanged
+    if (owner_id === old) return {}
+    if (after === undefined) return { owner_id }
+    if (after !== before && this.#brought) this.#promoted()
+    return { owner_id, ...this.#sessions.limits }
+  }
+
+  #newIdle(seen: Fields, now: Fields): { idle?: number | null } {
+    const idle = this.#idle(now)
+    return idle === this.#idle(seen) ? {} : { idle }
+  }
+
+  /** Seconds. */
+  #idle(session: Fields): number | null {
+    return seconds(this.#sessions.maxAge(session as Data) ?? this.#sessions.idle)
+  }
+
+  #promoted(): void {
+    const { onPromote } = this.#sessions
+    if (onPromote === 'refuse') throw new TokenstoreError('TSPROMOTED', PROMOTED)
+    if (onPromote === 'allow' || warned) return
+    warned = true
+    process.emitWarning(PROMOTED, 'TokenstoreWarning')
+  }
+
+  #hear({ attrs, ...token }: Known): void {
+    this.#token = token
+    this.#stored = JSON.stringify(attrs)
+  }
+
+  #ended(id: string): false {
+    this.#gone = true
+    this.#sessions.gone(id)
+    return false
+  }
+}
+
+function seconds(ms: number | null): number | null {
+  return ms === null ? null : ms / 1000
+}

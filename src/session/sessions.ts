@@ -1,0 +1,123 @@
+import { limitArgs } from '../args'
+import * as check from '../check'
+import type { Settings } from '../config'
+import { UnavailableError } from '../errors'
+import { Tokenstore } from '../main'
+import { Store } from '../store'
+import type { Config, NewToken } from '../types'
+import { HeldSession } from './held-session'
+
+/** At most so many sessions of an owner, see `add` of the Tokenstore. */
+export type Limits = Pick<NewToken, 'limit' | 'onLimit'>
+
+/** What the stores of all frameworks take. */
+export interface SessionOptions<Data extends object> extends Limits, Omit<Config, 'digest'> {
+  /**
+   * A store with `digest: true` to keep the sessions in, instead of the options of a
+   * new one.
+   */
+  tokens?: Tokenstore<Data, true> | undefined
+  /** Whose session it is. One without an owner is nobody's: no list shows it. */
+  owner?: ((session: Data) => string | number | null | undefined) | undefined
+  /** Seconds that a session lives after its last use when its cookie has no age. Default 86400. */
+  idle?: number | null | undefined
+  /** Seconds after which a session ends, used or not. Default: never. */
+  ttl?: number | null | undefined
+  /**
+   * What to do when a session that the client already had gets an owner without a new id, by
+   * which somebody else may have planted it: nothing, a warning once (the default), or an error
+   * and no write.
+   */
+  onPromote?: 'allow' | 'warn' | 'refuse' | undefined
+  /**
+   * Whether a save writes only the fields that its request changed, over those of a faster
+   * one. Default true; false writes what the request has.
+   */
+  merge?: boolean | undefined
+  /** Called with the id of a session that a request wanted to save, but which has ended. */
+  onGone?: ((id: string) => void) | undefined
+}
+
+const DAY_MS = 86_400_000
+
+/** The sessions of a web framework as tokens, each under the digest of its sid. */
+export class Sessions<Data extends object> {
+  readonly tokens: Tokenstore<Data, true>
+  readonly owner: (session: Data) => string | undefined
+  readonly limits: Limits
+  readonly onPromote: 'allow' | 'warn' | 'refuse'
+  readonly merge: boolean
+  readonly gone: (id: string) => void
+  /** Milliseconds. */
+  readonly idle: number | null
+  readonly ttl: number | null
+  /** How long a session lives after its last use, by its cookie: milliseconds, or null. */
+  readonly maxAge: (session: Data) => number | null
+
+  constructor(options: SessionOptions<Data>, maxAge: (session: Data) => number | null) {
+    this.maxAge = maxAge
+    check.plain('options', options)
+    const { tokens, owner, idle, ttl, limit, onLimit, ...more } = options
+    const { onPromote = 'warn', merge = true, onGone = () => {}, ...config } = more
+    const lifetimes = { idle: idle === undefined ? DAY_MS / 1000 : idle, ttl }
+    if ('digest' in config) check.fail('options', 'without digest: a session always has one')
+    if (tokens !== undefined && Object.keys(config).length > 0)
+      check.fail('options', `without ${Object.keys(config)[0]} when tokens is given`)
+    this.tokens = tokens ?? Tokenstore<Data>({ ...config, ...lifetimes, digest: true })
+    const settings = suitable(this.tokens)
+    this.idle = check.lifetime('idle', idle, settings.idle ?? DAY_MS)
+    this.ttl = check.lifetime('ttl', ttl, settings.ttl)
+    if (owner !== undefined && typeof owner !== 'function')
+      check.fail('owner', 'a function from a session to the id of its owner')
+    this.owner = (session) => ownerId(owner?.(session))
+    this.limits = { limit, onLimit }
+    limitArgs(this.limits)
+    if (!['allow', 'warn', 'refuse'].includes(onPromote))
+      check.fail('onPromote', "'allow', 'warn' or 'refuse'")
+    this.onPromote = onPromote
+    this.merge = check.boolean('merge', merge)
+    if (typeof onGone !== 'function') check.fail('onGone', 'a function')
+    this.gone = onGone
+  }
+
+  /** The session of a sid, or null. A use of it. */
+  async load(sid: unknown): Promise<HeldSession<Data> | null> {
+    const token = await served(this.tokens.getKey(sid))
+    return token === null ? null : new HeldSession(this, String(sid), token)
+  }
+
+  /** A session that is not saved yet. */
+  create(sid: string): HeldSession<Data> {
+    return new HeldSession(this, sid)
+  }
+
+  /** Ends the session of a sid. False when there was none. */
+  end(sid: unknown): Promise<boolean> {
+    return served(this.tokens.delKey(sid))
+  }
+}
+
+/** The answer of Redis; when it is down, an error that a framework makes a 503 of. */
+export async function served<T>(answer: Promise<T>): Promise<T> {
+  try {
+    return await answer
+  } catch (error) {
+    if (!(error instanceof UnavailableError)) throw error
+    throw Object.assign(error, { status: 503, statusCode: 503 })
+  }
+}
+
+function suitable(tokens: unknown): Settings {
+  const settings = Store.settingsOf(tokens) ?? check.fail('tokens', 'a store of this package')
+  if (!settings.digest) check.fail('tokens', 'a store with digest: true')
+  if (settings.layout.tagPattern !== '')
+    check.fail('prefix', 'one with a hash tag, such as {token}: a sid has none to find its slot by')
+  return settings
+}
+
+export function ownerId(owner: unknown): string | undefined {
+  if (owner === undefined || owner === null || owner === '') return undefined
+  if (typeof owner === 'string') return owner
+  if (typeof owner === 'number' && Number.isFinite(owner)) return String(owner)
+  return check.fail('the result of owner', 'a string, a number, null or undefined')
+}
