@@ -6,8 +6,10 @@ module.exports = {
     : ['<rootDir>/test/!(topologies)/**/!(*.long).test.ts'],
   // The types are checked once, by `npm run typecheck`.
   transform: {
-    '^.+\\.ts$': ['@swc/jest', { jsc: { parser: { syntax: 'typescript' }, target: 'es2022' } }]
+    '^.+\\.(ts|js)$': ['@swc/jest', { jsc: { parser: { syntax: 'typescript' }, target: 'es2022' } }]
   },
+  // @fastify/cookie loads it by a dynamic import, which jest has not.
+  transformIgnorePatterns: ['/node_modules/(?!(@fastify/)?cookie/)'],
   modulePathIgnorePatterns: ['<rootDir>/dist/'],
   globalSetup: '<rootDir>/test/support/setup.ts',
   setupFiles: ['<rootDir>/test/support/setup-file.ts'],

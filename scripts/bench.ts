@@ -2,7 +2,7 @@
  * Measures this library beside plain Redis commands and other session stores:
  * `npm run bench`.
  * --quick           less of everything, in about a minute: to see that it works
- * --only PART       one part: calls (all that asks Redis) or cache
+ * --only PART       one part: calls (all that asks Redis), cache, or sessions (of an Express app)
  * --against FOLDER  instead, the scripts of lua/ beside those of another folder
  * --json FILE       where the numbers go
  * --charts DIR      where the charts go
@@ -26,6 +26,11 @@ import { installPeers, versions } from './bench/peers'
 import { endProgress, progress, seconds } from './bench/progress'
 import { writeNumbers } from './bench/readme'
 import { report } from './bench/report'
+import { sessionBars } from './bench/sessions/bars'
+import { sessionCharts } from './bench/sessions/charts'
+import { measureSessions } from './bench/sessions/measure'
+import { sessionText } from './bench/sessions/text'
+import { appVersions } from './bench/sessions/versions'
 import { FULL, QUICK, type Settings } from './bench/settings'
 import { numbers, text } from './bench/text'
 
@@ -61,6 +66,12 @@ const PARTS: Record<string, Part> = {
     const found = report(measured, cacheBars(measured), settings, versions(peers))
     const tables = cacheText(found)
     return { found, charts: cacheCharts(found), text: tables, numbers: tables }
+  },
+  async sessions(settings) {
+    const measured = await measureSessions(settings, progress)
+    const found = report(measured, sessionBars(measured), settings, appVersions())
+    const tables = sessionText(found)
+    return { found, charts: sessionCharts(found), text: tables, numbers: tables }
   }
 }
 

@@ -1,6 +1,6 @@
 /**
  * Writes what is derived from lua/*.lua: src/scripts.ts, which embeds them so that bundlers need no file access,
- * lua/SHA1SUMS, and the tables and digests of lua/README.md. src/cli/migrate.lua is embedded in the same way.
+ * lua/SHA1SUMS, and the tables and digests of lua/README.md. src/cli/*.lua are embedded in the same way.
  * `--check` writes nothing and fails when one of them is out of date.
  */
 import { createHash } from 'node:crypto'
@@ -39,6 +39,11 @@ const derived: Record<string, string> = {
   'src/cli/migrate-lua.ts': [
     '// Generated from migrate.lua by `npm run generate`.',
     `export const migrateLua =\n  ${JSON.stringify(read('src/cli/migrate.lua'))}`,
+    ''
+  ].join('\n'),
+  'src/cli/move-session-lua.ts': [
+    '// Generated from move-session.lua by `npm run generate`.',
+    `export const moveSessionLua =\n  ${JSON.stringify(read('src/cli/move-session.lua'))}`,
     ''
   ].join('\n')
 }

@@ -2,14 +2,15 @@
  * A real Redis for tests, demo and bench: found on this machine or fetched, started on a free port with a directory
  * of its own, and stopped whatever becomes of this process. The library itself installs and starts nothing.
  */
-import { execFileSync, spawn, spawnSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { createServer, type AddressInfo, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
-import { delimiter, join } from 'node:path'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import RedisBinary from 'redis-memory-server/lib/util/RedisBinary'
+import { onPath, packaged } from './programs'
 
 export interface RedisServer {
   url: string
@@ -63,20 +64,13 @@ export async function findServer(): Promise<string> {
     if (!existsSync(named)) throw new Error(`REDIS_SERVER names ${named}, which does not exist`)
     return named
   }
-  return onPath() ?? (await built()) ?? packaged() ?? fail()
+  return (
+    onPath('redis-server', 'valkey-server') ?? (await built()) ?? packaged('redis-server') ?? fail()
+  )
 }
 
 function fail(): never {
   throw new Error(ways)
-}
-
-function onPath(): string | undefined {
-  for (const name of ['redis-server', 'valkey-server']) {
-    for (const dir of (process.env.PATH ?? '').split(delimiter)) {
-      if (dir && existsSync(join(dir, name))) return join(dir, name)
-    }
-  }
-  return undefined
 }
 
 async function built(): Promise<string | undefined> {
@@ -89,23 +83,6 @@ async function built(): Promise<string | undefined> {
     console.error(`  that does not work here: ${String(error).split('\n')[0]}`)
     return undefined
   }
-}
-
-function packaged(): string | undefined {
-  if (process.getuid?.() !== 0 || spawnSync('apt-get', ['--version']).error) return undefined
-  console.error("Installing Debian's redis-server (apt-get install, as root) ...")
-  // RUNLEVEL=1 keeps the package from starting a service of its own.
-  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' }
-  const apt = (...args: string[]): void => {
-    execFileSync('apt-get', ['-q', '-y', ...args], { env, stdio: ['ignore', 'ignore', 'inherit'] })
-  }
-  try {
-    apt('update')
-    apt('install', '--no-install-recommends', 'redis-server')
-  } catch (error) {
-    console.error(`  that does not work here: ${String(error).split('\n')[0]}`)
-  }
-  return ['/usr/bin/redis-server'].find((path) => existsSync(path))
 }
 
 /** A port that is free now: the wanted one, or any. */

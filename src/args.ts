@@ -6,29 +6,33 @@ export type Args = (string | number)[]
 
 // What lua/add.lua takes.
 const MAX_KEY_BYTES = 256
-// What a browser keeps of a cookie.
+// Name and value of a cookie, in what a browser keeps.
 const MAX_COOKIE = 4096
 
 /** What a forced key or id must be that has another root than its token. */
 export const OF_THIS_OWNER = 'one once issued to this owner: it carries another tag'
 
-/** The most characters of a key or a hash: of a digest all that a client may present. */
+/**
+ * The most characters of a key or a hash. The digest of a session id that a framework drew is
+ * as short as any other.
+ */
 export function mostCharacters({ digest }: Settings): number {
   return digest ? MAX_COOKIE : MAX_KEY_BYTES
 }
 
 /** The key of a token under a root: the one that is forced, or a new one. */
 export function keyFor(root: string, forced: unknown, settings: Settings): string {
-  const { layout, size } = settings
+  const { layout, size, digest } = settings
   if (forced === undefined) return layout.newKey(root, size)
   const key = check.text('key', forced)
-  const most = mostCharacters(settings)
-  // With a digest any length will do: a session id that a framework drew, for instance.
-  if (settings.digest && key.length > most) check.fail('key', `at most ${most} characters`)
-  if (!settings.digest && key.length !== size)
-    check.fail('key', `a string of exactly ${size} characters`)
-  const fits = settings.digest || Buffer.byteLength(key) <= most
-  if (!fits) check.fail('key', `at most ${most} bytes of UTF-8`)
+  if (digest) {
+    const most = mostCharacters(settings)
+    if (key.length > most) check.fail('key', `a string of at most ${most} characters`)
+  } else {
+    if (key.length !== size) check.fail('key', `a string of exactly ${size} characters`)
+    const fits = Buffer.byteLength(key) <= MAX_KEY_BYTES
+    if (!fits) check.fail('key', `at most ${MAX_KEY_BYTES} bytes of UTF-8`)
+  }
   if (layout.keyRoot(key) !== root) check.fail('key', OF_THIS_OWNER)
   return key
 }
@@ -58,7 +62,7 @@ export function limitArgs({ limit, onLimit }: { limit?: unknown; onLimit?: unkno
   return ['LIMIT', check.integer('limit', limit, 1, 1e9), policy]
 }
 
-/** Only if the attrs are these. */
+/** Only while the attrs are these. */
 export function fromArgs({ from }: { from?: unknown }): string[] {
   return from === undefined ? [] : ['IF', check.attrs('from', from)]
 }

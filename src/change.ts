@@ -4,10 +4,8 @@ import type { Settings } from './config'
 import { TokenstoreError } from './errors'
 import type { ChangeOptions } from './types'
 
-const NAMES = [
-  ...(['owner_id', 'attrs', 'ttl', 'idle'] as const),
-  ...(['limit', 'onLimit', 'from', 'replicas'] as const)
-]
+const CHANGES = ['owner_id', 'attrs', 'ttl', 'idle'] as const
+const NAMES = [...CHANGES, 'limit', 'onLimit', 'from', 'replicas'] as const
 
 const OTHER_ROOT =
   'change: on a partitioned store this owner has another root; add a new token for that owner' +

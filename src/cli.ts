@@ -4,9 +4,12 @@ import { parseArgs } from 'node:util'
 import { Cluster, Redis, type RedisOptions } from 'ioredis'
 import { load } from './cli/load'
 import { migrate } from './cli/migrate'
+import { migrateSessions, NOT_ON_A_CLUSTER } from './cli/migrate-sessions'
 
 const usage = `Usage: tokenstore load    [connection] [--json]
        tokenstore migrate [connection] [--prefix token] [--apply] [--no-hashes]
+       tokenstore migrate --from connect-redis [connection] [--prefix sess:] [--to token]
+                          [--owner path] [--idle seconds] [--ttl seconds] [--apply]
 
 load     loads the scripts and prints the name, SHA1 and arguments of each;
          --json prints the same as JSON
@@ -14,6 +17,12 @@ migrate  brings the data of tokenstore 0.0.4 over, in place; it only says what i
          would do unless --apply is given
          --no-hashes leaves hashes as they are: for a store in which programs of
          this version made some already
+migrate --from connect-redis
+         moves sessions to tokens, so that nobody is logged out; likewise
+         --prefix and --to are the prefixes of the old store and of the new one
+         --owner user.id: where a session has the id of its owner; else it is nobody's
+         --idle is that of the new store, for cookies without an age; 86400 if not given
+         --ttl is that of the new store, if it has one, from now on
 
 connection  --url redis://user:password@host:port/db (or rediss://), or the options of redis-cli:
             -h host, -p port, -s socket, --user name, -a password (or REDISCLI_AUTH), -n db,
@@ -41,7 +50,12 @@ function parse() {
         sni: { type: 'string' },
         cluster: { type: 'boolean', short: 'c' },
         json: { type: 'boolean' },
+        from: { type: 'string' },
         prefix: { type: 'string' },
+        to: { type: 'string' },
+        owner: { type: 'string' },
+        idle: { type: 'string' },
+        ttl: { type: 'string' },
         apply: { type: 'boolean' },
         'no-hashes': { type: 'boolean' },
         help: { type: 'boolean' }
@@ -102,13 +116,37 @@ function open(): { redis: Redis | Cluster; db: string } {
   return { redis, db }
 }
 
-async function main(): Promise<void> {
+/** What to do once there is a connection: answers the lines to print. */
+function readCommand(): (redis: Redis | Cluster) => Promise<string[]> {
   const [command, ...rest] = positionals
-  if (values.help) return console.log(usage)
   if ((command !== 'load' && command !== 'migrate') || rest.length > 0)
     fail(`load or migrate?\n${usage}`)
-  if (command === 'migrate' && values.cluster)
-    fail('0.0.4 never ran on a cluster: there is nothing to migrate')
+  if (command === 'load') return (redis) => load(redis, values.json === true)
+  const { from, apply = false, cluster } = values
+  if (from === undefined) {
+    const foreign = (['to', 'owner', 'idle', 'ttl'] as const).find((name) => name in values)
+    if (foreign) fail(`--${foreign} goes with --from connect-redis`)
+    if (cluster) fail('0.0.4 never ran on a cluster: there is nothing to migrate')
+    const { prefix = 'token', 'no-hashes': noHashes = false } = values
+    return (redis) => migrate(redis as Redis, { prefix, apply, hashes: !noHashes })
+  }
+  if (from !== 'connect-redis') fail('--from connect-redis, or nothing for tokenstore 0.0.4')
+  if (cluster) fail(NOT_ON_A_CLUSTER)
+  const { prefix = 'sess:', to = 'token', owner, idle = '86400', ttl } = values
+  const options = {
+    prefix,
+    to,
+    owner,
+    idle: Number(idle),
+    ttl: ttl === undefined ? null : Number(ttl),
+    apply
+  }
+  return (redis) => migrateSessions(redis as Redis, options)
+}
+
+async function main(): Promise<void> {
+  if (values.help) return console.log(usage)
+  const command = readCommand()
   const { redis, db } = open()
   let problem: Error | undefined
   redis.on('error', (error: Error) => (problem = error))
@@ -116,12 +154,7 @@ async function main(): Promise<void> {
     await redis.connect()
     // By itself: of the option db ioredis reports a failure as an event, and goes on in database 0.
     if (Number(db) !== 0) await redis.select(db)
-    if (command === 'load') {
-      console.log((await load(redis, values.json === true)).join('\n'))
-    } else {
-      const { prefix = 'token', apply = false, 'no-hashes': noHashes = false } = values
-      console.log((await migrate(redis as Redis, { prefix, apply, hashes: !noHashes })).join('\n'))
-    }
+    console.log((await command(redis)).join('\n'))
   } catch (error) {
     // Of a connection that fails ioredis rejects with its end, and reports the cause as an
     // event, or further in.

@@ -22,7 +22,7 @@ export interface Settings {
   readonly cache: { max: number; silence: number }
 }
 
-const NAMES: (keyof Config)[] = [
+export const CONFIG_NAMES: readonly (keyof Config)[] = [
   'prefix',
   'redis',
   'size',
@@ -40,7 +40,7 @@ const NAMES: (keyof Config)[] = [
 ]
 
 export function readConfig(config: Config): Settings {
-  check.options<Config>('config', config, NAMES)
+  check.options<Config>('config', config, CONFIG_NAMES)
   const { prefix = 'token', size = 24, hashSize = 8 } = config
   const { hashTtl = 3600, touchEvery, digest = false, timeout = 2000 } = config
   const { batch = true, replicas = 0 } = config

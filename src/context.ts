@@ -1,5 +1,5 @@
-import * as check from './check'
 import { mostCharacters, type Args } from './args'
+import * as check from './check'
 import { Cache } from './cache'
 import { readConfig, type Settings } from './config'
 import { Connection } from './connection'
@@ -35,7 +35,7 @@ export class Context {
     return this.cache ? this.cache.around(script, args, send) : send()
   }
 
-  /** Whether a value can be a key or a hash: no longer than scripts, or a cookie, take. */
+  /** Whether a value can be a key or a hash. */
   isSecret(value: unknown): value is string {
     return check.isText(value) && value.length <= mostCharacters(this.settings)
   }

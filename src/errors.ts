@@ -31,8 +31,8 @@ export class LimitError extends TokenstoreError {
 }
 
 /**
- * `TSCONFLICT`: `update` met other writers at every one of its tries, or `rotate` found
- * another key than `from`. Nothing was written.
+ * `TSCONFLICT`: `set` or `change` found other attrs than `from`, `rotate` another key, or `update`
+ * met other writers at every one of its tries. Nothing was written.
  */
 export class ConflictError extends TokenstoreError {
   override readonly name = 'ConflictError'

@@ -29,6 +29,7 @@ declare namespace Tokenstore {
   export type PageOptions = main.PageOptions
   export type RefreshOptions = main.RefreshOptions
   export type RotateOptions = main.RotateOptions
+  export type SetOptions<Attrs extends object = Record<string, unknown>> = main.SetOptions<Attrs>
   export type StoredToken<Attrs extends object, Digest extends boolean> = main.StoredToken<
     Attrs,
     Digest

@@ -30,6 +30,7 @@ export type {
   PageOptions,
   RefreshOptions,
   RotateOptions,
+  SetOptions,
   StoredToken,
   Token,
   TriedCode,

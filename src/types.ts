@@ -32,8 +32,8 @@ export interface NewToken<Attrs extends object = Record<string, unknown>> {
   /** A plain object that JSON can carry; `{}` when absent. */
   attrs?: Attrs | undefined
   /**
-   * Forces a key, for instance to restore a lost database: of exactly `size` characters, with
-   * `digest` of any number up to 4096.
+   * Forces a key, of exactly `size` characters, for instance to restore a lost database. With
+   * `digest` it may have any length up to 4096, like the session ids of a framework.
    */
   key?: string | undefined
   /** Restores a token under its old id, a UUID in lower case. */
@@ -90,13 +90,11 @@ export interface WriteOptions {
   replicas?: number | undefined
 }
 
-export interface SetOptions<
-  Attrs extends object = Record<string, unknown>
-> extends WriteOptions {
+export interface SetOptions<Attrs extends object = Record<string, unknown>> extends WriteOptions {
   /**
-   * Only while the attrs are these, as an earlier call resolved to them; else a ConflictError.
-   * Compared as the JSON text that this library writes: what another program spelt
-   * otherwise is never the same.
+   * Only while the attrs are these, as another call resolved to them; else a ConflictError.
+   * Their JSON is compared, as this library writes it, so the order of properties counts, and
+   * what another program spelt otherwise is never the same (`update` takes it as it is).
    */
   from?: Attrs | undefined
 }
@@ -140,7 +138,7 @@ export interface RotateOptions extends WriteOptions {
    * ConflictError. A key within its grace is not.
    */
   from?: string | undefined
-  /** Forces the new key, as `add` does. */
+  /** Forces the new key, of a length as in `add`. */
   key?: string | undefined
 }
 

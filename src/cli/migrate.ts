@@ -1,5 +1,7 @@
 import type { Redis } from 'ioredis'
 import { migrateLua } from './migrate-lua'
+import { count, COUNT, escaped, objectOf, scan } from './names'
+import { number, progress, section } from './report'
 
 /**
  * Data of tokenstore 0.0.4 lies under the same names as ours: `id:<id>` holds the key, but
@@ -18,7 +20,6 @@ export interface Options {
 
 type Reading = { attrs: string; dropped: string[] } | { reason: string }
 
-const COUNT = 500
 const TRIES = 20
 // One owner is one EVAL, which holds Redis for as long as it takes.
 const MOST_TOKENS = 250_000
@@ -37,7 +38,7 @@ return 1`
 export async function migrate(redis: Redis, options: Options): Promise<string[]> {
   const { prefix, apply, hashes } = options
   const base = `${prefix}:`
-  const pattern = base.replace(/[\\*?[\]]/g, '\\$&')
+  const pattern = escaped(base)
   const owners = new Set<string>()
   const converted = new Set<string>()
   const left = new Map<string, string>()
@@ -74,8 +75,8 @@ export async function migrate(redis: Redis, options: Options): Promise<string[]>
   return [
     `${prefix}: ${number(tokens, 'token')} of ${number(owners.size, 'owner')}, ` +
       `${number(converted.size, 'hash')} ${written}`,
-    ...section('fields that this version does not have, dropped', dropped),
-    ...section('left alone', left)
+    ...section('fields that this version does not have, dropped', dropped, withoutSecret),
+    ...section('left alone', left, withoutSecret)
   ]
 }
 
@@ -133,7 +134,7 @@ async function convertOwner(
 
 /** The attrs of a record of 0.0.4, or why it cannot be brought over. */
 function read(text: string, id: string, key: string, owner?: string): Reading {
-  const old = parse(text)
+  const old = objectOf(text)
   if (!old) return { reason: 'its record is not JSON' }
   const { id: its_id, key: its_key, owner_id, attrs = {}, ...rest } = old
   if (its_id !== id) return { reason: 'its record is that of another id' }
@@ -151,15 +152,6 @@ function read(text: string, id: string, key: string, owner?: string): Reading {
   // What 0.0.4 wrote comes out as it went in; where it does not, a number would change.
   if (JSON.stringify(old) !== text) return { reason: 'its record is not as 0.0.4 writes JSON' }
   return { attrs: JSON.stringify(attrs), dropped: Object.keys(rest) }
-}
-
-function parse(text: string): Record<string, unknown> | null {
-  try {
-    const value: unknown = JSON.parse(text)
-    return value !== null && typeof value === 'object' ? (value as Record<string, unknown>) : null
-  } catch {
-    return null
-  }
 }
 
 /**
@@ -184,7 +176,7 @@ async function inspect(redis: Redis, base: string, names: string[]): Promise<Map
     const record = recordsOfIds[i]
     if (keysOfIds[i] === null) await noString(name)
     else if (record === null) found.set(name, 'leads to no record: written or deleted by half')
-    else if (record && parse(record) && parse(record)?.id !== id) {
+    else if (record && objectOf(record) && objectOf(record)?.id !== id) {
       found.set(name, 'leads to the record of another id: its key was used again')
     }
   }
@@ -198,7 +190,7 @@ async function inspect(redis: Redis, base: string, names: string[]): Promise<Map
       await noString(name)
       continue
     }
-    const old = parse(text)
+    const old = objectOf(text)
     if (old && old.key === undefined && UUID.test(String(old.id))) continue // of this version
     if (ROTATED_OUT.test(text)) continue // likewise
     const [id, owner] = [String(old?.id), String(old?.owner_id)]
@@ -275,54 +267,7 @@ async function strings(
   return values
 }
 
-async function* scan(redis: Redis, pattern: string, type?: string): AsyncGenerator<string[]> {
-  let cursor = '0'
-  do {
-    const [next, names] = type
-      ? await redis.scan(cursor, 'MATCH', pattern, 'COUNT', COUNT, 'TYPE', type)
-      : await redis.scan(cursor, 'MATCH', pattern, 'COUNT', COUNT)
-    cursor = next
-    yield names
-  } while (cursor !== '0')
-}
-
-async function count(pages: AsyncGenerator<string[]>): Promise<number> {
-  let n = 0
-  for await (const page of pages) n += page.length
-  return n
-}
-
-function number(n: number, what: string): string {
-  return `${n} ${what}${n === 1 ? '' : what.endsWith('h') ? 'es' : 's'}`
-}
-
-function section(title: string, lines: Map<string, string>): string[] {
-  const rows = [...lines]
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([name, text]) => `  ${withoutSecret(name)}: ${text}`)
-  return rows.length === 0 ? [] : [`${title}, ${rows.length}:`, ...rows]
-}
-
 /** Of a key or a hash enough to find it again, and not enough to use it. */
 function withoutSecret(name: string): string {
   return name.replace(/(:(?:key|hash):.{6}).*$/s, '$1...')
-}
-
-/**
- * A bar on stderr, when that is a terminal. SCAN may answer more or fewer names than were
- * counted: `end` fills it.
- */
-function progress(total: number): { add(steps: number): void; end(): void } {
-  let done = 0
-  const show = (part: number, end: string): void => {
-    const bar = '#'.repeat(Math.round(part * 30)).padEnd(30, '.')
-    if (process.stderr.isTTY) process.stderr.write(`\r[${bar}] ${Math.floor(part * 100)} %${end}`)
-  }
-  return {
-    add: (steps) => {
-      done = Math.min(total, done + steps)
-      if (done < total) show(done / total, '')
-    },
-    end: () => show(1, '\n')
-  }
 }

@@ -1,10 +1,10 @@
 import { Store, type Session, type SessionData } from 'express-session'
 import { settle, type Callback } from '../callbacks'
-import * as check from '../check'
 import type { Tokenstore } from '../main'
 import { maxAgeOf, withEnd, withoutEnd } from './cookie'
 import type { HeldSession } from './held-session'
-import { ownerId, served, Sessions, type Limits, type SessionOptions } from './sessions'
+import { logIn } from './login'
+import { served, Sessions, type Limits, type SessionOptions } from './sessions'
 
 /** What a store takes of an Express request. */
 interface Request {
@@ -12,7 +12,10 @@ interface Request {
   sessionID: string
 }
 
-export type SessionStoreOptions = Omit<SessionOptions<SessionData>, 'onGone'>
+/** What a request works on has a property with the request. */
+type Held = object & { req?: object }
+
+export type SessionStoreOptions = SessionOptions<SessionData>
 
 /**
  * A store for express-session. Every method takes a callback, and returns a promise as well.
@@ -28,13 +31,20 @@ export class SessionStore extends Store {
 
   constructor(options: SessionStoreOptions = {}) {
     super()
-    const onGone = (id: string): boolean => this.emit('gone', id)
-    this.#sessions = new Sessions({ ...options, onGone }, maxAgeOf)
+    this.#sessions = new Sessions(options, maxAgeOf, (id) => this.emit('gone', id))
   }
 
   /** The sessions as tokens: to list, count and end those of an owner. */
   get tokens(): Tokenstore<SessionData, true> {
     return this.#sessions.tokens
+  }
+
+  /**
+   * The public id of the session of a request, by which `tokens` knows it; undefined before its
+   * first save.
+   */
+  idOf({ session, sessionID }: Request): string | undefined {
+    return this.#heldAs(sessionID, session)?.id
   }
 
   /** The session of a sid, or null. A use of it, so that `touch` need not write. */
@@ -50,9 +60,16 @@ export class SessionStore extends Store {
     return settle(this.#set(sid, session), callback)
   }
 
-  /** Writes the lifetime of a session when that of its cookie has changed. */
+  /**
+   * Writes the lifetime of a session when that of its cookie has changed. Else it calls back
+   * before it returns: then express-session sends its response in one piece.
+   */
   override touch(sid: string, session: SessionData, callback?: Callback<void>): Promise<void> {
-    return settle(this.#touch(sid, session), callback)
+    const { cookie } = withoutEnd(session)
+    const held = this.#heldAs(sid, session)
+    if (!held?.isSaved({ cookie })) return settle(this.#touch(sid, held, cookie), callback)
+    callback?.(null)
+    return Promise.resolve()
   }
 
   /** Ends a session: no save that is under way brings it back. */
@@ -75,21 +92,22 @@ export class SessionStore extends Store {
   login(
     request: Request,
     owner: string | number,
-    options?: Limits,
+    options?: Limits | Callback<void>,
     callback?: Callback<void>
   ): Promise<void> {
-    return settle(this.#login(request, owner, options), callback)
+    const [limits, done] = typeof options === 'function' ? [{}, options] : [options, callback]
+    return settle(this.#login(request, owner, limits), done)
   }
 
   /** All sessions, each with the public `id` of its token. Walks the whole store. */
   override all(callback?: Callback<SessionData[]>): Promise<SessionData[]> {
-    return settle(this.#all(), callback)
+    return settle(served(this.#walk()), callback)
   }
 
   /** How many sessions there are. Walks the whole store. */
   override length(callback?: Callback<number>): Promise<number> {
     return settle(
-      this.#all().then(({ length }) => length),
+      served(this.#walk()).then(({ length }) => length),
       callback
     )
   }
@@ -102,11 +120,19 @@ export class SessionStore extends Store {
     )
   }
 
+  /** The session of a sid as a request works on it, or undefined. A use of it. */
+  override load(
+    sid: string,
+    callback?: Callback<(Session & SessionData) | undefined>
+  ): Promise<(Session & SessionData) | undefined> {
+    return settle(this.#load(sid), callback)
+  }
+
   /** Called by express-session to make the object that a request works on of what `get` gave. */
   override createSession(request: Request, data: SessionData): Session & SessionData {
     const held = this.#held.get(data)
     const session = super.createSession(request as never, data)
-    if (held) this.#held.set(session, held)
+    if (held) this.#hold(session, held)
     return session
   }
 
@@ -114,20 +140,29 @@ export class SessionStore extends Store {
     const held = await this.#sessions.load(sid)
     if (held === null) return null
     const session = withEnd(held.data, held.expires_at)
-    this.#held.set(session, held)
+    this.#hold(session, held)
     return session
+  }
+
+  async #load(sid: string): Promise<(Session & SessionData) | undefined> {
+    const data = await this.#get(sid)
+    const request = { sessionID: sid, sessionStore: this }
+    return data === null ? undefined : this.createSession(request as never, data)
   }
 
   async #set(sid: string, session: SessionData): Promise<void> {
     const held = this.#heldAs(sid, session) ?? this.#sessions.create(sid)
-    this.#held.set(session, held)
+    this.#hold(session, held)
     await held.save(withoutEnd(session))
   }
 
-  async #touch(sid: string, session: SessionData): Promise<void> {
-    const { cookie } = withoutEnd(session)
-    const held = this.#heldAs(sid, session) ?? (await this.#sessions.load(sid))
-    await held?.save({ ...held.data, cookie })
+  async #touch(
+    sid: string,
+    known: HeldSession<SessionData> | undefined,
+    cookie: SessionData['cookie']
+  ): Promise<void> {
+    const held = known ?? (await this.#sessions.load(sid))
+    await held?.saveOnly({ cookie })
   }
 
   async #destroy(sid: string): Promise<void> {
@@ -138,44 +173,43 @@ export class SessionStore extends Store {
     try {
       await this.#sessions.end(request.sessionID)
     } finally {
+      this.#held.delete(request)
       this.generate(request)
     }
   }
 
   async #login(request: Request, owner: unknown, limits?: Limits): Promise<void> {
-    const owner_id = ownerId(owner) ?? check.fail('owner', 'a string or a number')
     const { session, sessionID } = request
-    const old = this.#heldAs(sessionID, session)
-    this.generate(request)
-    const { session: renewed, sessionID: sid } = request
-    Object.assign(renewed, session)
-    const held = this.#sessions.create(sid)
-    this.#held.set(renewed, held)
+    const old = { sid: sessionID, held: this.#heldAs(sessionID, session) }
     try {
-      // Of one owner the old session would count against the limit.
-      if (old?.owner_id === owner_id) await this.#sessions.end(sessionID)
-      await held.save(withoutEnd(renewed), {
-        owner_id,
-        ...this.#sessions.limits,
-        ...limits
-      })
-      await this.#sessions.end(sessionID)
+      this.generate(request)
+      const { session: renewed, sessionID: sid } = request
+      Object.assign(renewed, session)
+      const held = this.#sessions.create(sid)
+      this.#hold(renewed, held)
+      await logIn(this.#sessions, old, held, withoutEnd(renewed), { owner, ...limits })
     } catch (error) {
       Object.assign(request, { session, sessionID })
       throw error
     }
   }
 
-  async #all(): Promise<SessionData[]> {
+  async #walk(): Promise<SessionData[]> {
     const sessions: SessionData[] = []
     for await (const { id, attrs, expires_at } of this.tokens.all())
       sessions.push({ ...withEnd(attrs, expires_at), id } as SessionData)
     return sessions
   }
 
-  /** What an object was loaded of or saved as, under this very sid. */
-  #heldAs(sid: string, session: object): HeldSession<SessionData> | undefined {
-    const held = this.#held.get(session)
-    return held?.sid === sid ? held : undefined
+  #hold(session: Held, held: HeldSession<SessionData>): void {
+    this.#held.set(session, held)
+    if (session.req) this.#held.set(session.req, held)
+  }
+
+  /** What a session was loaded of or saved as, under this very sid. */
+  #heldAs(sid: string, session: Held): HeldSession<SessionData> | undefined {
+    // By its request, should the app have put a Proxy around it.
+    const known = [session, session.req ?? session].map((object) => this.#held.get(object))
+    return known.find((held) => held?.sid === sid)
   }
 }

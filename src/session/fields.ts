@@ -21,5 +21,5 @@ export function laidOver(below: Fields, above: Fields, names: string[]): Fields 
 
 function isSame(one: Fields, other: Fields, name: string): boolean {
   if (Object.hasOwn(one, name) !== Object.hasOwn(other, name)) return false
-  return JSON.stringify(one[name]) === JSON.stringify(other[name])
+  return one[name] === other[name] || JSON.stringify(one[name]) === JSON.stringify(other[name])
 }

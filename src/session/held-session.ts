@@ -25,7 +25,7 @@ export class HeldSession<Data extends object> {
   readonly sid: string
   readonly #sessions: Sessions<Data>
   /** Whether a client brought its sid, so that somebody else may know it. */
-  readonly #brought: boolean
+  #brought: boolean
   /** As last heard of Redis; null before the first save. */
   #token: Omit<Known, 'attrs'> | null = null
   /** JSON text of the attrs in Redis, as last heard. */
@@ -33,8 +33,8 @@ export class HeldSession<Data extends object> {
   /** JSON text of the session as its request last loaded or saved it. */
   #seen = '{}'
   #gone = false
-  /** Saves of one request happen one after the other. */
-  #turn: Promise<unknown> = Promise.resolve()
+  /** The last of the saves under way: those of one request happen one after the other. */
+  #turn: Promise<unknown> | undefined
 
   constructor(sessions: Sessions<Data>, sid: string, token?: Known) {
     this.sid = sid
@@ -47,6 +47,11 @@ export class HeldSession<Data extends object> {
   /** The session as last loaded or saved, in a new object. */
   get data(): Data {
     return JSON.parse(this.#seen) as Data
+  }
+
+  /** Of its token; undefined before the first save. */
+  get id(): string | undefined {
+    return this.#token?.id
   }
 
   get owner_id(): string | undefined {
@@ -65,12 +70,35 @@ export class HeldSession<Data extends object> {
    */
   async save(session: Data, owned?: Owned): Promise<boolean> {
     const now = fieldsOf(session)
-    const saved = this.#turn.then(() => this.#save(now, owned))
-    this.#turn = saved.catch(() => {})
-    return served(saved)
+    return this.#inTurn(() => this.#save(now, owned))
   }
 
-  async #save(now: Fields, owned: Owned | undefined): Promise<boolean> {
+  /** The same for some fields: the others stay as they were last loaded or saved. */
+  async saveOnly(fields: Partial<Data>): Promise<boolean> {
+    const now = fieldsOf(fields)
+    return this.#inTurn(() => this.#save({ ...(this.data as Fields), ...now }))
+  }
+
+  /** Whether some fields are as last loaded or saved, and no save is under way. */
+  isSaved(fields: Partial<Data>): boolean {
+    if (this.#turn !== undefined) return false
+    const seen = this.data as Fields
+    return changedFields(seen, { ...seen, ...fieldsOf(fields) }).length === 0
+  }
+
+  // The first is sent at once: what its request does next, say a destroy, must come behind it.
+  async #inTurn(save: () => Promise<boolean>): Promise<boolean> {
+    const saved = this.#turn ? this.#turn.then(save) : save()
+    const turn = saved.catch(() => {})
+    this.#turn = turn
+    try {
+      return await served(saved)
+    } finally {
+      if (this.#turn === turn) this.#turn = undefined
+    }
+  }
+
+  async #save(now: Fields, owned?: Owned): Promise<boolean> {
     if (this.#gone) return false
     const maxAge = this.#sessions.maxAge(now as Data)
     if (maxAge !== null && maxAge <= 0) {
@@ -102,6 +130,7 @@ export class HeldSession<Data extends object> {
     if (token === null) return this.#ended(id)
     this.#hear(token)
     this.#seen = this.#stored
+    this.#brought = true
     return this.#write(token, now)
   }
 

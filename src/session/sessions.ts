@@ -1,6 +1,6 @@
 import { limitArgs } from '../args'
 import * as check from '../check'
-import type { Settings } from '../config'
+import { CONFIG_NAMES, readConfig, type Settings } from '../config'
 import { UnavailableError } from '../errors'
 import { Tokenstore } from '../main'
 import { Store } from '../store'
@@ -34,9 +34,9 @@ export interface SessionOptions<Data extends object> extends Limits, Omit<Config
    * one. Default true; false writes what the request has.
    */
   merge?: boolean | undefined
-  /** Called with the id of a session that a request wanted to save, but which has ended. */
-  onGone?: ((id: string) => void) | undefined
 }
+
+const OWN_NAMES = ['tokens', 'owner', 'limit', 'onLimit', 'onPromote', 'merge']
 
 const DAY_MS = 86_400_000
 
@@ -47,6 +47,7 @@ export class Sessions<Data extends object> {
   readonly limits: Limits
   readonly onPromote: 'allow' | 'warn' | 'refuse'
   readonly merge: boolean
+  /** Called with the id of a session that a request wanted to save, but which has ended. */
   readonly gone: (id: string) => void
   /** Milliseconds. */
   readonly idle: number | null
@@ -54,17 +55,25 @@ export class Sessions<Data extends object> {
   /** How long a session lives after its last use, by its cookie: milliseconds, or null. */
   readonly maxAge: (session: Data) => number | null
 
-  constructor(options: SessionOptions<Data>, maxAge: (session: Data) => number | null) {
+  constructor(
+    options: SessionOptions<Data>,
+    maxAge: (session: Data) => number | null,
+    gone: (id: string) => void
+  ) {
     this.maxAge = maxAge
-    check.plain('options', options)
+    this.gone = gone
+    check.object('options', options, [...OWN_NAMES, ...CONFIG_NAMES])
     const { tokens, owner, idle, ttl, limit, onLimit, ...more } = options
-    const { onPromote = 'warn', merge = true, onGone = () => {}, ...config } = more
+    const { onPromote = 'warn', merge = true, ...config } = more
     const lifetimes = { idle: idle === undefined ? DAY_MS / 1000 : idle, ttl }
-    if ('digest' in config) check.fail('options', 'without digest: a session always has one')
-    if (tokens !== undefined && Object.keys(config).length > 0)
-      check.fail('options', `without ${Object.keys(config)[0]} when tokens is given`)
-    this.tokens = tokens ?? Tokenstore<Data>({ ...config, ...lifetimes, digest: true })
-    const settings = suitable(this.tokens)
+    const given = Object.entries(config).flatMap(([name, value]) =>
+      value === undefined ? [] : name
+    )
+    if (given.includes('digest')) check.fail('options', 'without digest: a session always has one')
+    if (tokens !== undefined && given.length > 0)
+      check.fail('options', `without ${given[0]} when tokens is given`)
+    const whole = { ...config, ...lifetimes, digest: true } as const
+    const settings = suitable(tokens === undefined ? readConfig(whole) : Store.settingsOf(tokens))
     this.idle = check.lifetime('idle', idle, settings.idle ?? DAY_MS)
     this.ttl = check.lifetime('ttl', ttl, settings.ttl)
     if (owner !== undefined && typeof owner !== 'function')
@@ -76,8 +85,8 @@ export class Sessions<Data extends object> {
       check.fail('onPromote', "'allow', 'warn' or 'refuse'")
     this.onPromote = onPromote
     this.merge = check.boolean('merge', merge)
-    if (typeof onGone !== 'function') check.fail('onGone', 'a function')
-    this.gone = onGone
+    // Last, since it opens a connection.
+    this.tokens = tokens ?? Tokenstore<Data>(whole)
   }
 
   /** The session of a sid, or null. A use of it. */
@@ -107,9 +116,8 @@ export async function served<T>(answer: Promise<T>): Promise<T> {
   }
 }
 
-function suitable(tokens: unknown): Settings {
-  const settings = Store.settingsOf(tokens) ?? check.fail('tokens', 'a store of this package')
-  if (!settings.digest) check.fail('tokens', 'a store with digest: true')
+function suitable(settings: Settings | undefined): Settings {
+  if (!settings?.digest) check.fail('tokens', 'a Tokenstore with digest: true')
   if (settings.layout.tagPattern !== '')
     check.fail('prefix', 'one with a hash tag, such as {token}: a sid has none to find its slot by')
   return settings

@@ -56,8 +56,9 @@ function everyCall(tokens: Tokenstore, secrets: Secrets): Record<string, () => P
       Promise.all([tokens.getKey(key), tokens.getKey(key), tokens.getKey(key, { touch: false })]),
     get: () => tokens.get(id),
     set: () => tokens.set(id, attrs),
+    setFrom: () => tokens.set(id, attrs, { from: attrs }),
     update: () => tokens.update(id, () => attrs),
-    change: () => tokens.change(id, { owner_id, attrs, limit: 5, onLimit: 'evict' }),
+    change: () => tokens.change(id, { owner_id, attrs, limit: 5, onLimit: 'evict', from: attrs }),
     refresh: () => tokens.refresh(key, { grace: 5 }),
     delKey: () => tokens.delKey(key),
     del: () => tokens.del(id),
@@ -174,6 +175,14 @@ describe.each([false, true])(
               await tokens.set(id, { ...attrs, n: n++ })
               return attrs
             })
+          },
+          async () => {
+            const { id } = await tokens.add({ owner_id, attrs: { ...attrs, n: 1 } })
+            return tokens.set(id, attrs, { from: attrs })
+          },
+          async () => {
+            const { id } = await tokens.add({ owner_id, attrs: { ...attrs, n: 1 } })
+            return tokens.change(id, { owner_id, from: attrs })
           }
         ].map((call) =>
           call().then(
@@ -185,6 +194,8 @@ describe.each([false, true])(
       expect(errors.map((error) => (error as { code: string }).code)).toEqual([
         'TSKEYTAKEN',
         'TSLIMIT',
+        'TSCONFLICT',
+        'TSCONFLICT',
         'TSCONFLICT'
       ])
       for (const error of errors) expectNoSecret(error, secrets)
@@ -392,6 +403,7 @@ describe.each([false, true])(
       const secrets = secretsOf(SOME_ID)
       const { key, attrs, owner_id, hash, code, replaces } = secrets
       // The names of properties are shown, what they hold is not.
+      const tooLong = key.repeat(200)
       const cycle: Record<string, unknown> = { attrs }
       cycle['again'] = [attrs.secret, cycle]
       const throwing = {
@@ -400,7 +412,7 @@ describe.each([false, true])(
         }
       }
       const wrong: (() => unknown)[] = [
-        () => tokens.add({ owner_id, key: `${key}x` }),
+        () => tokens.add({ owner_id, key: tooLong }),
         () => tokens.add({ owner_id, key: [key] } as never),
         () => tokens.add({ owner_id, [key]: key }),
         () => tokens.add({ owner_id, attrs: cycle }),
@@ -418,13 +430,16 @@ describe.each([false, true])(
         () => tokens.get({ key } as never),
         () => tokens.set(SOME_ID, attrs.secret as never),
         () => tokens.set(SOME_ID, cycle),
+        () => tokens.set(SOME_ID, {}, { from: cycle }),
+        () => tokens.set(SOME_ID, {}, { from: attrs.secret } as never),
         () => tokens.change(SOME_ID, { owner_id: [owner_id] } as never),
         () => tokens.change(SOME_ID, { [owner_id]: owner_id } as never),
         () => tokens.change(SOME_ID, { owner_id, attrs: cycle }),
+        () => tokens.change(SOME_ID, { owner_id, from: cycle }),
         () => tokens.change(SOME_ID, { owner_id, onLimit: key } as never),
         () => tokens.refresh(key, { [key]: 1 } as never),
         () => tokens.refresh(key, { grace: key } as never),
-        () => tokens.rotate(SOME_ID, { key: `${key}x` }),
+        () => tokens.rotate(SOME_ID, { key: tooLong }),
         () => tokens.makeCode(replaces, { value: cycle }),
         () => tokens.makeCode(replaces, { [replaces]: 1 } as never),
         () => tokens.makeCode(`${replaces}\ud800`),
@@ -476,7 +491,7 @@ describe.each([false, true])(
       await call((done) => tokens.add({ owner_id, attrs, key }, done))
       expectNoSecret(await call((done) => tokens.add({ owner_id, attrs, key }, done)), secrets)
       expectNoSecret(
-        await call((done) => tokens.add({ owner_id, attrs, key: `${key}x` }, done)),
+        await call((done) => tokens.add({ owner_id, attrs, key: key.repeat(200) }, done)),
         secrets
       )
       expectNoSecret(await call((done) => tokens.makeHash([hash, NaN], done)), secrets)

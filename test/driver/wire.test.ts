@@ -93,6 +93,7 @@ async function everyCall(tokens: Tokenstore): Promise<[sends: string[], call: ()
     [['getkey'], () => tokens.getKey('nothing of ours')],
     [['get'], () => tokens.get(a.id)],
     [['set'], () => tokens.set(a.id, { a: 1 })],
+    [['set'], () => tokens.set(a.id, { a: 3 }, { from: { a: 1 } })],
     [['get', 'set'], () => tokens.update(a.id, () => ({ a: 2 }))],
     [['list'], () => tokens.list('user-7')],
     [['list'], () => tokens.list('user-7', { limit: 2 })],

@@ -127,6 +127,55 @@ test('a key within its grace opens it for the new owner as well', async () => {
   expect(await tokens.getKey(token.key)).toEqual({ ...token, owner_id, attrs: { a: 1 } })
 })
 
+describe('from', () => {
+  const conflict = { name: 'ConflictError', code: 'TSCONFLICT' }
+
+  test('changes it only while the attrs are these, whatever is to change', async () => {
+    const { tokens, all, beside } = open()
+    const owner_id = beside('user-7')
+    const attrs = { a: 1, b: ['é', null] }
+    const changes: ChangeOptions[] = [
+      { owner_id },
+      { ttl: 100 },
+      { idle: 50 },
+      { attrs: { a: 2 } },
+      { owner_id, ttl: 100, idle: 50, attrs: {}, limit: 1, onLimit: 'evict' }
+    ]
+    for (const change of changes) {
+      const token = await tokens.add({ owner_id: 'user-7', attrs })
+      const before = await all()
+      for (const from of [{}, { ...attrs, c: 3 }, { b: attrs.b, a: 1 }, { a: 1 }]) {
+        await expect(tokens.change(token.id, { ...change, from })).rejects.toMatchObject(conflict)
+        await expect(
+          viaCallback((done) => tokens.change(token.id, { ...change, from }, done))
+        ).rejects.toMatchObject(conflict)
+      }
+      expect(await all()).toEqual(before)
+      const { attrs: from } = (await tokens.getKey(token.key))!
+      const { evicted, ...rest } = (await tokens.change(token.id, { ...change, from }))!
+      expect(evicted).toEqual(change.onLimit && [])
+      expect(rest).toEqual(await tokens.get(token.id))
+      expect(rest).toMatchObject({
+        owner_id: change.owner_id ?? 'user-7',
+        attrs: change.attrs ?? attrs
+      })
+      expect('expires_at' in rest).toBe('ttl' in change || 'idle' in change)
+      await tokens.del(token.id)
+    }
+    expect(await all()).toEqual({})
+  })
+
+  test('of attrs that differ a limit is not looked at', async () => {
+    const { tokens, beside } = open()
+    const owner_id = beside('user-7')
+    await tokens.add({ owner_id })
+    const { id, attrs } = await tokens.add({ owner_id: 'user-7' })
+    const change = { owner_id, limit: 1 }
+    await expect(tokens.change(id, { ...change, from: { a: 1 } })).rejects.toMatchObject(conflict)
+    await expect(tokens.change(id, { ...change, from: attrs })).rejects.toThrow(LimitError)
+  })
+})
+
 describe('lifetimes', () => {
   const before: { ttl?: number; idle?: number }[] = [
     {},
@@ -285,6 +334,7 @@ test('null when the token is gone, and nothing is written', async () => {
   const change = { owner_id: beside('user-7'), ttl: 100, attrs: {} }
   for (const id of [deleted.id, ended.id, evicted.id, spare('user-7').id, 'x', '*', '\0']) {
     expect(await tokens.change(id, change)).toBeNull()
+    expect(await tokens.change(id, { ...change, from: { a: 1 } })).toBeNull()
   }
   expect(await all()).toEqual(before)
 })
@@ -332,16 +382,17 @@ test('wrong arguments are refused and nothing is written', async () => {
   await refused('options must be a plain object with nothing but owner_id', [id, { owner: 'a' }])
   const nothing = 'options must be an object with owner_id, ttl, idle or attrs'
   await refused(nothing, [id], [id, undefined], [id, {}], [id, { ttl: undefined }])
-  await refused(nothing, [id, { replicas: 0 }])
+  await refused(nothing, [id, { replicas: 0 }], [id, { from: {} }])
   await refused(
     'owner_id must be a non-empty well-formed string',
     ...having('owner_id', [...noText(), '\ud800'])
   )
-  await refused(
-    'attrs must be a plain object',
-    ...having('attrs', [null, [], 'a', 7, () => 1, new Date(0), { toJSON: () => [] }])
-  )
+  const noAttrs = [null, [], 'a', 7, () => 1, new Date(0), { toJSON: () => [] }]
+  await refused('attrs must be a plain object', ...having('attrs', noAttrs))
+  await refused('from must be a plain object', ...having('from', noAttrs, { ttl: 5 }))
   for (const [says, a] of notCarried('attrs', '.a')) await refused(says, [id, { attrs: { a } }])
+  for (const [says, a] of notCarried('from', '.a'))
+    await refused(says, [id, { ttl: 5, from: { a } }])
   await refused('ttl must be a number of seconds', ...having('ttl', noSeconds()))
   await refused('idle must be a number of seconds', ...having('idle', noSeconds()))
   await refused(

@@ -1,5 +1,5 @@
 import { KeyTakenError } from '../../src/main'
-import type { Token } from '../../src/types'
+import type { Config, Token } from '../../src/types'
 import { freshPrefix, store, until } from '../support'
 import {
   attrsToCarry,
@@ -361,11 +361,12 @@ test('wrong arguments are refused and nothing is written', async () => {
       .filter((key) => key !== undefined)
       .map((key) => [id, { key }])
   )
-  await refused(
-    'key must be a string of exactly 24 characters',
-    ...['a', 'a'.repeat(23), 'a'.repeat(25)].map((key) => [id, { key }])
-  )
-  await refuses(open({ size: 128 }), 'rotate', 'key must be', [id, { key: '日'.repeat(128) }])
+  const ofLength = (config: Config, says: string, ...keys: string[]): Promise<void> =>
+    refuses(open(config), 'rotate', says, ...keys.map((key) => [id, { key }]))
+  const exact = 'key must be a string of exactly 24 characters'
+  await ofLength({ digest: false }, exact, 'a', 'a'.repeat(23), 'a'.repeat(25))
+  await ofLength({ digest: false, size: 128 }, 'key must be at most 256', '日'.repeat(128))
+  await ofLength({ digest: true }, 'key must be a string of at most 4096', 'a'.repeat(4097))
 })
 
 test("what is none of the store's stays as it is", async () => {

@@ -14,13 +14,14 @@ test('an option that is undefined is as if it were not there', async () => {
   expect(token.expires_at).toBeGreaterThan(0)
   expect(token).not.toHaveProperty('evicted')
   expect(await tokens.getKey(token.key, none('touch'))).toEqual(token)
-  expect(await tokens.set(token.id, { a: 1, b: undefined }, none('replicas'))).toEqual(
+  expect(await tokens.set(token.id, { a: 1, b: undefined }, none('from', 'replicas'))).toEqual(
     listed({ ...token, attrs: { a: 1 } })
   )
   const page = { tokens: [expect.objectContaining({ id: token.id })], cursor: null }
   expect(await tokens.list('user-7', none('limit', 'cursor'))).toEqual(page)
   expect(await tokens.list('user-7', undefined)).toEqual(page.tokens)
-  const change = { ...none('owner_id', 'limit', 'onLimit', 'ttl', 'idle', 'replicas'), attrs: {} }
+  const absent = none('owner_id', 'limit', 'onLimit', 'ttl', 'idle', 'from', 'replicas')
+  const change = { ...absent, attrs: {} }
   expect(await tokens.change(token.id, change)).toEqual(listed(token))
   const lasting = { ...none('owner_id', 'attrs', 'limit', 'onLimit', 'idle'), ttl: null }
   const { expires_at, ...never } = listed(token)

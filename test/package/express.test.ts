@@ -2,7 +2,7 @@ import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Tokenstore } from '../../src/main'
 import { closeAfterAll, store } from '../support'
-import { section } from '../pages/page'
+import { block } from '../pages/page'
 
 closeAfterAll()
 
@@ -21,7 +21,7 @@ interface App {
 }
 const cookieParser = jest.requireActual<() => unknown>('cookie-parser')
 
-const recipe = /^app\.use\(.*?(?=\n```)/ms.exec(section('Recipes'))![0]
+const recipe = block('express')
 
 describe.each(['express-4', 'express'])('%s', (version) => {
   let tokens: Tokenstore

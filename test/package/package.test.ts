@@ -396,8 +396,8 @@ test('attw finds nothing', async () => {
 
 describe('types', () => {
   const text = readFileSync(join(__dirname, 'types.txt'), 'utf8')
-  const kinds = `import type { ChangeOptions, CodeOptions, Config, Page, RefreshOptions, Token, TriedCode }
-    from 'tokenstore'`
+  const kinds = `import type { ChangeOptions, CodeOptions, Config, Page, RefreshOptions } from 'tokenstore'
+    import type { SetOptions, Token, TriedCode } from 'tokenstore'`
   const values = 'api, issuedAt, ReuseError'
   const named = `import { Tokenstore, ${values} } from 'tokenstore'\n${kinds}\n${text}`
   const byDefault = `import Tokenstore, { ${values} } from 'tokenstore'\n${kinds}\n${text}`
@@ -408,6 +408,7 @@ describe('types', () => {
     type Config = Tokenstore.Config
     type Page<T> = Tokenstore.Page<T>
     type RefreshOptions = Tokenstore.RefreshOptions
+    type SetOptions<T extends object> = Tokenstore.SetOptions<T>
     type Token<T extends object = Record<string, unknown>> = Tokenstore.Token<T>
     type TriedCode<T> = Tokenstore.TriedCode<T>
     ${text}`

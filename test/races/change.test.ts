@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis'
-import { LimitError, type Token } from '../../src/main'
-import { audit, client, closeAfterAll, evalsha, names } from '../support'
+import { ConflictError, LimitError, type Token } from '../../src/main'
+import { audit, client, closeAfterAll, names } from '../support'
 import { breaks, connected, contenders, isError, races, rounds, values, type Tokens } from './race'
 
 closeAfterAll()
@@ -401,8 +401,7 @@ function conflictsOf(looker: Tokens, replace: ReplaceIf, wins: number[] = []) {
       Array.from({ length: N }, (_, i) => () => replace(i, token.id, after))
     )
     const won = results.findIndex((result) => !isError(result))
-    const lost = results.filter(isError).map(({ message }) => message.split(' ')[0])
-    expect(lost).toEqual(Array(N - 1).fill('TSCONFLICT'))
+    expect(results.filter((result) => result instanceof ConflictError)).toHaveLength(N - 1)
     expect(await looker.getKey(token.key)).toEqual({
       ...token,
       owner_id: won % 2 ? before : after,
@@ -412,26 +411,14 @@ function conflictsOf(looker: Tokens, replace: ReplaceIf, wins: number[] = []) {
   }
 }
 
-test('of many sets and changes IF the attrs are the same exactly one wins', async () => {
-  const { prefix, stores } = await contenders(1)
-  const clients = await connected(N)
+test('of many sets and changes from the same attrs exactly one wins', async () => {
+  const { prefix, stores } = await contenders(N)
   const wins = new Array<number>(N).fill(0)
-  const replace: ReplaceIf = (i, id, owner_id) => {
-    const condition = ['IF', '{"n":0}']
-    return i % 2
-      ? evalsha(clients[i]!, 'set', prefix, id, `{"i":${i}}`, ...condition)
-      : evalsha(
-          clients[i]!,
-          'change',
-          prefix,
-          id,
-          'OWNER',
-          owner_id,
-          'ATTRS',
-          `{"i":${i}}`,
-          ...condition
-        )
-  }
+  const from = { n: 0 }
+  const replace: ReplaceIf = (i, id, owner_id) =>
+    i % 2
+      ? stores[i]!.set(id, { i }, { from })
+      : stores[i]!.change(id, { owner_id, attrs: { i }, from })
   const ran = await rounds(conflictsOf(stores[0]!, replace, wins), { seen: wins })
   expect(Math.min(...wins)).toBeGreaterThan(0)
   expect(await audit(client(), prefix)).toEqual([])
@@ -443,7 +430,7 @@ test('in two calls, more than one wins', async () => {
   await breaks(
     conflictsOf(stores[0]!, async (i, id, owner_id) => {
       const token = await stores[i]!.get(id)
-      if (token!.attrs.n !== 0) throw new Error('TSCONFLICT of two calls')
+      if (token!.attrs.n !== 0) throw new ConflictError('TSCONFLICT', 'of two calls')
       const attrs = { i }
       return i % 2 ? stores[i]!.set(id, attrs) : stores[i]!.change(id, { owner_id, attrs })
     })

@@ -1,0 +1,204 @@
+import type { FastifySessionObject, SessionStore as Store } from '@fastify/session'
+import { LRUCache } from 'lru-cache'
+import { EventEmitter } from 'node:events'
+import { settle, type Callback } from '../callbacks'
+import * as check from '../check'
+import { digestOf } from '../digest'
+import type { Tokenstore } from '../main'
+import { maxAgeOf } from './cookie'
+import type { HeldSession } from './held-session'
+import { logIn } from './login'
+import { Sessions, type Limits, type SessionOptions } from './sessions'
+
+/** What an app says that a session has: `Session` of fastify. */
+type Session = Parameters<Store['set']>[1]
+type Cookie = Session['cookie']
+
+/** What a store takes of a Fastify request. */
+interface Request {
+  session: FastifySessionObject
+  readonly server: {
+    decryptSession(cookie: string, request: Request, callback: (error?: Error) => void): void
+  }
+}
+
+export type SessionStoreOptions = SessionOptions<Session>
+
+/** The property of a session that was loaded which says so. JSON leaves it out. */
+const LOADED = 'tokenstore:loaded'
+
+class Loaded {
+  toJSON(): void {}
+}
+
+const MAX_SPENT = 10_000
+
+/**
+ * A store for @fastify/session. Every method takes a callback, and returns a promise as well.
+ * Emits `'gone'` for a session that a request wanted to save, but that had ended meanwhile:
+ * with its id, or with null when that request has tried to reload it since.
+ *
+ * A session that was loaded has one property more, `'tokenstore:loaded'`, which is not stored.
+ *
+ * A sid that was asked for in vain, or was ended, is never made a session of, so an
+ * `idGenerator` has to draw sids at random, as that of @fastify/session does.
+ */
+export class SessionStore extends EventEmitter<{ gone: [id: string | null] }> implements Store {
+  readonly #sessions: Sessions<Session>
+  /** What was loaded with a mark, or saved as an object of @fastify/session. */
+  readonly #held = new WeakMap<object, HeldSession<Session>>()
+  /**
+   * Digests of sids that may not come back: a request that reloads a session that has ended
+   * gets a new one with its sid.
+   */
+  readonly #spent = new LRUCache<string, true>({ max: MAX_SPENT })
+
+  constructor(options: SessionStoreOptions = {}) {
+    super()
+    check.plain('options', options)
+    this.#sessions = new Sessions(options, maxAgeOf, (id) => this.emit('gone', id))
+  }
+
+  /** The sessions as tokens: to list, count and end those of an owner. */
+  get tokens(): Tokenstore<Session, true> {
+    return this.#sessions.tokens
+  }
+
+  /**
+   * The public id of the session of a request, by which `tokens` knows it; undefined before its
+   * first save.
+   */
+  idOf({ session }: Pick<Request, 'session'>): string | undefined {
+    return this.#heldAs(session.sessionId, session)?.id
+  }
+
+  /** The session of a sid, or null. A use of it, so that a save need not write. */
+  get(sid: string, callback?: Callback<Session | null>): Promise<Session | null> {
+    return settle(this.#get(sid), callback)
+  }
+
+  /**
+   * Saves a session: a new one is created, one that was loaded is written where it was changed,
+   * one that has ended since is not. Nothing is sent when nothing was changed.
+   */
+  set(sid: string, session: Session, callback?: Callback<void>): Promise<void> {
+    return settle(this.#set(sid, session), callback)
+  }
+
+  /** Ends a session: no save that is under way brings it back. */
+  destroy(sid: string, callback?: Callback<void>): Promise<void> {
+    return settle(this.#destroy(sid), callback)
+  }
+
+  /**
+   * Logs an owner in: the session of the request gets a new sid, keeps its data, and is the
+   * owner's, at most `limit` of whom there are. The old sid is ended. Owner and limit are
+   * written in one step with the session.
+   * @throws LimitError when `limit` is reached and `onLimit` is `'reject'`; the request keeps
+   * its session
+   */
+  login(
+    request: Request,
+    owner: string | number,
+    options?: Limits | Callback<void>,
+    callback?: Callback<void>
+  ): Promise<void> {
+    const [limits, done] = typeof options === 'function' ? [{}, options] : [options, callback]
+    return settle(this.#login(request, owner, limits), done)
+  }
+
+  async #get(sid: string): Promise<Session | null> {
+    let held: HeldSession<Session> | null = null
+    try {
+      held = await this.#sessions.load(sid)
+    } finally {
+      // When Redis did not answer, too: then a reload leaves the same empty session.
+      if (held === null) this.#spend(sid)
+    }
+    if (held === null) return null
+    const mark = new Loaded()
+    this.#held.set(mark, held)
+    return Object.assign(asLoaded(held.data), { [LOADED]: mark })
+  }
+
+  async #set(sid: string, session: Session): Promise<void> {
+    const loaded = this.#heldAs(sid, session)
+    if (!loaded && this.#spent.has(digestOf(sid))) {
+      this.emit('gone', null)
+      return
+    }
+    const held = loaded ?? this.#sessions.create(sid)
+    this.#held.set(session, held)
+    await held.save(asStored(session))
+  }
+
+  async #destroy(sid: string): Promise<void> {
+    this.#spend(sid)
+    await this.#sessions.end(sid)
+  }
+
+  async #login(request: Request, owner: unknown, limits?: Limits): Promise<void> {
+    const { session } = request
+    const sid = session.sessionId
+    const old = { sid, held: this.#heldAs(sid, session) }
+    try {
+      const renewed = await newSession(request)
+      // Not its symbols, by which @fastify/session knows its sid.
+      Object.assign(renewed, Object.fromEntries(Object.entries(session)))
+      const held = this.#sessions.create(renewed.sessionId)
+      this.#held.set(renewed, held)
+      await logIn(this.#sessions, old, held, asStored(renewed), { owner, ...limits })
+      // Writes nothing. @fastify/session sends the cookie of a session that it has saved.
+      await renewed.save()
+    } catch (error) {
+      request.session = session
+      throw error
+    }
+  }
+
+  /** What an object was loaded of or saved as, under this very sid. */
+  #heldAs(sid: string, session: object): HeldSession<Session> | undefined {
+    const { [LOADED]: mark = session } = session as { [LOADED]?: Loaded }
+    const held = this.#held.get(session) ?? this.#held.get(mark)
+    return held?.sid === sid ? held : undefined
+  }
+
+  #spend(sid: string): void {
+    this.#spent.set(digestOf(sid), true)
+  }
+}
+
+/**
+ * A session as it is stored. When one ends whose cookie has an age is what Redis says, so its
+ * cookie does not.
+ */
+function asStored(session: Session): Session {
+  if (!session.cookie) return session
+  const cookie = JSON.parse(JSON.stringify(session.cookie)) as Cookie
+  const ends = { expires: fixedEnd(cookie) ?? undefined, originalExpires: undefined }
+  return { ...session, cookie: { ...cookie, ...ends } }
+}
+
+/**
+ * A session as @fastify/session takes it. It counts a cookie with an age from now, and a session
+ * as ended at the `expires` of its cookie; null keeps that of its own options out.
+ */
+function asLoaded(session: Session): Session {
+  if (!session.cookie) return session
+  return { ...session, cookie: { ...session.cookie, expires: fixedEnd(session.cookie) } }
+}
+
+/** When a session ends, used or not; null for one whose cookie has an age, or no end. */
+function fixedEnd({ originalMaxAge, expires }: Cookie): Date | null {
+  return originalMaxAge == null && expires ? new Date(expires) : null
+}
+
+/** Gives a request a new session. */
+function newSession(request: Request): Promise<FastifySessionObject> {
+  return new Promise((resolve, reject) => {
+    // No signed cookie is empty, so no session is loaded.
+    request.server.decryptSession('', request, (error) =>
+      error ? reject(error) : resolve(request.session)
+    )
+  })
+}

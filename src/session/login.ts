@@ -1,0 +1,31 @@
+import * as check from '../check'
+import type { HeldSession } from './held-session'
+import { ownerId, served, type Limits, type Sessions } from './sessions'
+
+/** Who is to have a session, in one step with its first save. */
+export interface Login extends Limits {
+  owner: unknown
+}
+
+/**
+ * Saves a session under a new sid as that of an owner, and ends the old one.
+ * @throws LimitError when `limit` is reached and `onLimit` is `'reject'`
+ */
+export async function logIn<Data extends object>(
+  sessions: Sessions<Data>,
+  old: { sid: string; held: HeldSession<Data> | undefined },
+  renewed: HeldSession<Data>,
+  data: Data,
+  { owner, ...limits }: Login
+): Promise<void> {
+  const owner_id = ownerId(owner) ?? check.fail('owner', 'a string or a number')
+  const owned = { owner_id, ...sessions.limits, ...limits }
+  if (old.held?.id !== undefined && old.held.owner_id === owner_id) {
+    // Of one owner the old session would count against the limit. While it lives the limit is
+    // looked at, so that it does not end for nothing.
+    await served(sessions.tokens.change(old.held.id, owned))
+    await sessions.end(old.sid)
+  }
+  await renewed.save(data, owned)
+  await sessions.end(old.sid)
+}

@@ -1,0 +1,28 @@
+import { closeAfterAll } from '../support'
+import { connectRedis, sessionStore, twoStores } from './fastify-app'
+import { lostUpdates, races, revivals } from './fastify-races'
+
+closeAfterAll()
+
+const ROUNDS = 1000
+
+describe.each(Object.entries(races))('a slow request: %s', (_name, race) => {
+  it('revives no session', async () => {
+    expect(await revivals(twoStores(), race, ROUNDS)).toBe(0)
+  })
+
+  it('revives nearly all of connect-redis', async () => {
+    const store = await connectRedis()
+    expect(await revivals([store, store], race, ROUNDS)).toBeGreaterThan(0.9 * ROUNDS)
+  })
+})
+
+describe('eight requests that each write a field', () => {
+  it('lose none', async () => {
+    expect(await lostUpdates(sessionStore(), ROUNDS)).toBe(0)
+  })
+
+  it('lose some of connect-redis', async () => {
+    expect(await lostUpdates(await connectRedis(), ROUNDS)).toBeGreaterThan(ROUNDS)
+  })
+})
