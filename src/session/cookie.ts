@@ -8,14 +8,12 @@ interface Cookie {
 // Two looks at the clock make the age of a cookie, so that it comes out a little different
 // each time.
 const STEP_MS = 10
-// 316 years are the most that the scripts take. A cookie of 9999 is one that never ends.
-const LONGEST_MS = 9_999_999_999_990
 
 /** How long a session lives after its last use, by its cookie: milliseconds, or null. */
 export function maxAgeOf({ cookie }: { cookie?: Cookie }): number | null {
   const { originalMaxAge, expires } = cookie ?? {}
   const ms = originalMaxAge ?? (expires ? new Date(expires).getTime() - Date.now() : NaN)
-  return Number.isFinite(ms) ? Math.min(Math.round(ms / STEP_MS) * STEP_MS, LONGEST_MS) : null
+  return Number.isFinite(ms) ? Math.round(ms / STEP_MS) * STEP_MS : null
 }
 
 /** A session as it is stored. When it ends is what Redis says, so its cookie does not. */

@@ -13,7 +13,10 @@ interface Request {
 }
 
 /** What a request works on has a property with the request. */
-type Held = object & { req?: object }
+type Handled = object & { req?: object }
+
+/** A session as `all` gives it. */
+export type ListedSession = SessionData & { id: string }
 
 export type SessionStoreOptions = SessionOptions<SessionData>
 
@@ -26,6 +29,8 @@ export class SessionStore extends Store {
   readonly #sessions: Sessions<SessionData>
   /** What was loaded of, or saved as, the objects that express-session handles. */
   readonly #held = new WeakMap<object, HeldSession<SessionData>>()
+  /** By a session with a new sid: what it took the place of, but somebody else had ended. */
+  readonly #lost = new WeakMap<object, HeldSession<SessionData>>()
   /** Gives a request a new session; set by express-session. */
   declare generate: (request: Request) => void
 
@@ -74,12 +79,12 @@ export class SessionStore extends Store {
 
   /** Ends a session: no save that is under way brings it back. */
   override destroy(sid: string, callback?: Callback<void>): Promise<void> {
-    return settle(this.#destroy(sid), callback)
+    return unseen(settle(this.#destroy(sid), callback))
   }
 
   /** Ends the session of a request and gives it a new, empty one. */
   override regenerate(request: Request, callback?: Callback<void>): Promise<void> {
-    return settle(this.#regenerate(request), callback)
+    return unseen(settle(this.#regenerate(request), callback))
   }
 
   /**
@@ -100,16 +105,13 @@ export class SessionStore extends Store {
   }
 
   /** All sessions, each with the public `id` of its token. Walks the whole store. */
-  override all(callback?: Callback<SessionData[]>): Promise<SessionData[]> {
-    return settle(served(this.#walk()), callback)
+  override all(callback?: Callback<ListedSession[]>): Promise<ListedSession[]> {
+    return settle(served(this.#all()), callback)
   }
 
   /** How many sessions there are. Walks the whole store. */
   override length(callback?: Callback<number>): Promise<number> {
-    return settle(
-      served(this.#walk()).then(({ length }) => length),
-      callback
-    )
+    return settle(served(this.#length()), callback)
   }
 
   /** Ends all sessions: all that is in the store, see `Tokenstore.reset`. */
@@ -140,7 +142,7 @@ export class SessionStore extends Store {
     const held = await this.#sessions.load(sid)
     if (held === null) return null
     const session = withEnd(held.data, held.expires_at)
-    this.#hold(session, held)
+    this.#held.set(session, held)
     return session
   }
 
@@ -151,9 +153,20 @@ export class SessionStore extends Store {
   }
 
   async #set(sid: string, session: SessionData): Promise<void> {
-    const held = this.#heldAs(sid, session) ?? this.#sessions.create(sid)
+    const data = withoutEnd(session)
+    const known = this.#heldAs(sid, session) ?? this.#heir(session, data)
+    const held = known ?? this.#sessions.create(sid)
     this.#hold(session, held)
-    await held.save(withoutEnd(session))
+    await held.save(data)
+  }
+
+  /**
+   * What a session that was regenerated took the place of, if somebody else had ended that and
+   * nobody new has logged in: then it stays ended.
+   */
+  #heir(session: object, data: SessionData): HeldSession<SessionData> | undefined {
+    const lost = this.#lost.get(session)
+    return lost && lost.owner_id === this.#sessions.owner(data) ? lost : undefined
   }
 
   async #touch(
@@ -170,12 +183,16 @@ export class SessionStore extends Store {
   }
 
   async #regenerate(request: Request): Promise<void> {
+    const old = this.#heldAs(request.sessionID, request.session)
+    let lost: HeldSession<SessionData> | undefined
     try {
-      await this.#sessions.end(request.sessionID)
+      const ended = await this.#sessions.end(request.sessionID)
+      if (!ended) lost = old
     } finally {
       this.#held.delete(request)
       this.generate(request)
     }
+    if (lost) this.#lost.set(request.session, lost)
   }
 
   async #login(request: Request, owner: unknown, limits?: Limits): Promise<void> {
@@ -194,22 +211,34 @@ export class SessionStore extends Store {
     }
   }
 
-  async #walk(): Promise<SessionData[]> {
-    const sessions: SessionData[] = []
+  async #all(): Promise<ListedSession[]> {
+    const sessions: ListedSession[] = []
     for await (const { id, attrs, expires_at } of this.tokens.all())
-      sessions.push({ ...withEnd(attrs, expires_at), id } as SessionData)
+      sessions.push({ ...withEnd(attrs, expires_at), id })
     return sessions
   }
 
-  #hold(session: Held, held: HeldSession<SessionData>): void {
+  async #length(): Promise<number> {
+    let sessions = 0
+    for (const tokens = this.tokens.all(); !(await tokens.next()).done;) sessions++
+    return sessions
+  }
+
+  #hold(session: Handled, held: HeldSession<SessionData>): void {
     this.#held.set(session, held)
     if (session.req) this.#held.set(session.req, held)
   }
 
   /** What a session was loaded of or saved as, under this very sid. */
-  #heldAs(sid: string, session: Held): HeldSession<SessionData> | undefined {
+  #heldAs(sid: string, session: Handled | undefined): HeldSession<SessionData> | undefined {
     // By its request, should the app have put a Proxy around it.
-    const known = [session, session.req ?? session].map((object) => this.#held.get(object))
+    const known = [session, session?.req].map((object) => object && this.#held.get(object))
     return known.find((held) => held?.sid === sid)
   }
+}
+
+/** Nobody sees the promise of a `session.destroy()` without a callback, should it reject. */
+function unseen<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => {})
+  return promise
 }

@@ -31,7 +31,13 @@ class Loaded {
   toJSON(): void {}
 }
 
-const MAX_SPENT = 10_000
+const MAX_ASKED = 10_000
+
+/** What was found under a sid. */
+interface Asked {
+  live: boolean
+  owner_id: string | undefined
+}
 
 /**
  * A store for @fastify/session. Every method takes a callback, and returns a promise as well.
@@ -48,10 +54,13 @@ export class SessionStore extends EventEmitter<{ gone: [id: string | null] }> im
   /** What was loaded with a mark, or saved as an object of @fastify/session. */
   readonly #held = new WeakMap<object, HeldSession<Session>>()
   /**
-   * Digests of sids that may not come back: a request that reloads a session that has ended
-   * gets a new one with its sid.
+   * Sids that a client has or had, by their digests: none of them is created again. An app may
+   * delete the mark of a session that was loaded, and a request that reloads one in vain gets an
+   * empty one with its sid.
    */
-  readonly #spent = new LRUCache<string, true>({ max: MAX_SPENT })
+  readonly #asked = new LRUCache<string, Asked>({ max: MAX_ASKED })
+  /** While regenerate() saves a session under a new sid: whose it was, if others had ended it. */
+  #lost: string | undefined
 
   constructor(options: SessionStoreOptions = {}) {
     super()
@@ -87,7 +96,22 @@ export class SessionStore extends EventEmitter<{ gone: [id: string | null] }> im
 
   /** Ends a session: no save that is under way brings it back. */
   destroy(sid: string, callback?: Callback<void>): Promise<void> {
-    return settle(this.#destroy(sid), callback)
+    const owner_id = this.#asked.get(digestOf(sid))?.owner_id
+    this.#note(sid, null)
+    let lost: string | undefined
+    const destroyed = this.#sessions
+      .end(sid)
+      .then((ended) => void (lost = ended ? undefined : owner_id))
+    // In this callback regenerate() saves the session under its new sid.
+    const told: typeof callback = (error) => {
+      this.#lost = lost
+      try {
+        callback?.(error)
+      } finally {
+        this.#lost = undefined
+      }
+    }
+    return settle(destroyed, callback && told)
   }
 
   /**
@@ -113,7 +137,7 @@ export class SessionStore extends EventEmitter<{ gone: [id: string | null] }> im
       held = await this.#sessions.load(sid)
     } finally {
       // When Redis did not answer, too: then a reload leaves the same empty session.
-      if (held === null) this.#spend(sid)
+      this.#note(sid, held)
     }
     if (held === null) return null
     const mark = new Loaded()
@@ -122,19 +146,17 @@ export class SessionStore extends EventEmitter<{ gone: [id: string | null] }> im
   }
 
   async #set(sid: string, session: Session): Promise<void> {
-    const loaded = this.#heldAs(sid, session)
-    if (!loaded && this.#spent.has(digestOf(sid))) {
-      this.emit('gone', null)
-      return
-    }
-    const held = loaded ?? this.#sessions.create(sid)
+    const stored = asStored(session)
+    const lost = this.#lost !== undefined && this.#sessions.owner(stored) === this.#lost
+    if (lost) this.#note(sid, null)
+    const known = this.#heldAs(sid, session)
+    const asked = this.#asked.get(digestOf(sid))
+    // One that is new is sent at once: a destroy right behind it must come later.
+    const created = known ?? (asked ? undefined : this.#sessions.create(sid))
+    const held = created ?? (asked?.live ? await this.#sessions.load(sid) : null)
+    if (held === null) return void this.emit('gone', null)
     this.#held.set(session, held)
-    await held.save(asStored(session))
-  }
-
-  async #destroy(sid: string): Promise<void> {
-    this.#spend(sid)
-    await this.#sessions.end(sid)
+    await held.save(stored)
   }
 
   async #login(request: Request, owner: unknown, limits?: Limits): Promise<void> {
@@ -163,8 +185,8 @@ export class SessionStore extends EventEmitter<{ gone: [id: string | null] }> im
     return held?.sid === sid ? held : undefined
   }
 
-  #spend(sid: string): void {
-    this.#spent.set(digestOf(sid), true)
+  #note(sid: string, held: HeldSession<Session> | null): void {
+    this.#asked.set(digestOf(sid), { live: held !== null, owner_id: held?.owner_id })
   }
 }
 

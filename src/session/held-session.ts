@@ -6,6 +6,8 @@ import { changedFields, fieldsOf, laidOver, type Fields } from './fields'
 import { served, type Sessions } from './sessions'
 
 const WRITE_TRIES = 100
+// What the scripts take: 316 years. A cookie of the year 9999 is one that never ends.
+const LONGEST_MS = 9_999_999_999_999
 
 const PROMOTED =
   'a session got an owner under the id that its client already had, which somebody else may ' +
@@ -16,6 +18,7 @@ let warned = false
 export type Owned = Pick<NewToken, 'owner_id' | 'limit' | 'onLimit'>
 
 type Known = Omit<Token<object>, 'key'>
+type Stored = Omit<Known, 'attrs'>
 
 /**
  * A session in the hands of one request. It is written against what that request loaded: one
@@ -24,10 +27,12 @@ type Known = Omit<Token<object>, 'key'>
 export class HeldSession<Data extends object> {
   readonly sid: string
   readonly #sessions: Sessions<Data>
+  /** The same for each try to create it, so that one of which no answer came is known again. */
+  readonly #newId = uuidV7()
   /** Whether a client brought its sid, so that somebody else may know it. */
   #brought: boolean
   /** As last heard of Redis; null before the first save. */
-  #token: Omit<Known, 'attrs'> | null = null
+  #token: Stored | null = null
   /** JSON text of the attrs in Redis, as last heard. */
   #stored = '{}'
   /** JSON text of the session as its request last loaded or saved it. */
@@ -73,17 +78,23 @@ export class HeldSession<Data extends object> {
     return this.#inTurn(() => this.#save(now, owned))
   }
 
-  /** The same for some fields: the others stay as they were last loaded or saved. */
+  /**
+   * The same for some fields of a session that was saved before: the others stay as they were
+   * last loaded or saved.
+   */
   async saveOnly(fields: Partial<Data>): Promise<boolean> {
     const now = fieldsOf(fields)
-    return this.#inTurn(() => this.#save({ ...(this.data as Fields), ...now }))
+    return this.#inTurn(async () =>
+      this.#token === null ? false : this.#save({ ...(this.data as Fields), ...now })
+    )
   }
 
-  /** Whether some fields are as last loaded or saved, and no save is under way. */
+  /** Whether `saveOnly` of these fields has nothing to do, and no save is under way. */
   isSaved(fields: Partial<Data>): boolean {
-    if (this.#turn !== undefined) return false
+    if (this.#turn !== undefined || this.#token === null) return false
     const seen = this.data as Fields
-    return changedFields(seen, { ...seen, ...fieldsOf(fields) }).length === 0
+    if (changedFields(seen, { ...seen, ...fieldsOf(fields) }).length > 0) return false
+    return Object.keys(this.#newOwner(this.#token, seen, seen)).length === 0
   }
 
   // The first is sent at once: what its request does next, say a destroy, must come behind it.
@@ -106,50 +117,52 @@ export class HeldSession<Data extends object> {
       this.#gone = true
       return false
     }
-    const written =
-      this.#token === null ? await this.#create(now, owned) : await this.#write(this.#token, now)
+    const written = this.#token === null ? await this.#create(now, owned) : await this.#write(now)
     this.#seen = JSON.stringify(now)
     return written
   }
 
   async #create(now: Fields, owned: Owned | undefined): Promise<boolean> {
     const { tokens, limits, ttl } = this.#sessions
-    const id = uuidV7()
+    const id = this.#newId
     const named = this.#sessions.owner(now as Data)
     const owner = owned ?? (named === undefined ? { owner_id: id } : { owner_id: named, ...limits })
     const lifetime = { ttl: seconds(ttl), idle: this.#idle(now) }
     const key = this.sid
     try {
-      this.#hear(await tokens.add({ key, id, ...owner, ...lifetime, attrs: now as Data }))
-      return true
+      this.#hear(await tokens.add({ ...owner, ...lifetime, key, id, attrs: now as Data }))
     } catch (error) {
       if (!(error instanceof KeyTakenError)) throw error
+      // What is saved is a copy of a session that exists.
+      const token = await tokens.getKey(key, { touch: false })
+      if (token === null) return this.#ended(id)
+      this.#hear(token)
+      this.#brought = true
     }
-    // What is saved is a copy of a session that exists, so it counts as a whole.
-    const token = await tokens.getKey(key, { touch: false })
-    if (token === null) return this.#ended(id)
-    this.#hear(token)
+    // An earlier try may have stored it without an answer.
+    if (this.#stored === JSON.stringify(now)) return true
     this.#seen = this.#stored
-    this.#brought = true
-    return this.#write(token, now)
+    return this.#write(now)
   }
 
-  async #write({ id, owner_id }: Omit<Known, 'attrs'>, now: Fields): Promise<boolean> {
+  async #write(now: Fields): Promise<boolean> {
     const { tokens, merge } = this.#sessions
-    const seen = JSON.parse(this.#seen) as Fields
-    const changed = changedFields(seen, now)
-    const moved = { ...this.#newOwner(id, owner_id, seen, now), ...this.#newIdle(seen, now) }
-    const moves = Object.keys(moved).length > 0
-    if (changed.length === 0 && !moves) return true
+    const changed = changedFields(JSON.parse(this.#seen) as Fields, now)
     for (let tries = 1; ; tries++) {
-      const stored = JSON.parse(this.#stored) as Data
-      const attrs = (merge ? laidOver(stored as Fields, now, changed) : now) as Data
-      const from = merge ? { from: stored } : {}
+      const known = this.#token!
+      const stored = JSON.parse(this.#stored) as Fields
+      const attrs = merge ? laidOver(stored, now, changed) : now
+      // Of what is written, not of what was loaded: owner and lifetime go with the attrs.
+      const owner = this.#newOwner(known, stored, attrs)
+      const moved = { ...owner, ...this.#newIdle(stored, attrs) }
+      const moves = Object.keys(moved).length > 0
+      if (changed.length === 0 && !moves) return true
+      const write = { attrs: attrs as Data, from: stored as Data }
       try {
         const token = moves
-          ? await tokens.change(id, { ...moved, attrs, ...from })
-          : await tokens.set(id, attrs, from)
-        if (token === null) return this.#ended(id)
+          ? await tokens.change(known.id, { ...moved, ...write })
+          : await tokens.set(known.id, write.attrs, { from: write.from })
+        if (token === null) return this.#ended(known.id)
         this.#hear(token)
         return true
       } catch (error) {
@@ -158,31 +171,33 @@ export class HeldSession<Data extends object> {
       await sleep(Math.random() * Math.min(tries, 20))
       // Reads what is there, and spells it as this library does, should another program have
       // written it: else no `from` would ever be the same.
-      const newer = await tokens.update(id, (attrs) => attrs)
-      if (newer === null) return this.#ended(id)
+      const newer = await tokens.update(known.id, (attrs) => attrs)
+      if (newer === null) return this.#ended(known.id)
       this.#hear(newer)
     }
   }
 
-  /** Whose the session is now, if that changes: its own, with its id for an owner, if nobody's. */
-  #newOwner(id: string, old: string, seen: Fields, now: Fields): Partial<Owned> {
-    const [before, after] = [seen, now].map((session) => this.#sessions.owner(session as Data))
+  /** Whose the session is then, if that changes: its own, with its id for an owner, if nobody's. */
+  #newOwner({ id, owner_id: old }: Stored, stored: Fields, attrs: Fields): Partial<Owned> {
+    const [before, after] = [stored, attrs].map((session) => this.#sessions.owner(session as Data))
     const unchanged = before === undefined ? old : id
     const owner_id = after ?? unchanged
     if (owner_id === old) return {}
-    if (after === undefined) return { owner_id }
-    if (after !== before && this.#brought) this.#promoted()
+    // Nobody logs in where `owner` has only come to be asked.
+    if (after === undefined || after === before) return { owner_id }
+    if (this.#brought) this.#promoted()
     return { owner_id, ...this.#sessions.limits }
   }
 
-  #newIdle(seen: Fields, now: Fields): { idle?: number | null } {
-    const idle = this.#idle(now)
-    return idle === this.#idle(seen) ? {} : { idle }
+  #newIdle(stored: Fields, attrs: Fields): { idle?: number | null } {
+    const idle = this.#idle(attrs)
+    return idle === this.#idle(stored) ? {} : { idle }
   }
 
   /** Seconds. */
   #idle(session: Fields): number | null {
-    return seconds(this.#sessions.maxAge(session as Data) ?? this.#sessions.idle)
+    const maxAge = this.#sessions.maxAge(session as Data)
+    return seconds(maxAge === null ? this.#sessions.idle : Math.min(maxAge, LONGEST_MS))
   }
 
   #promoted(): void {

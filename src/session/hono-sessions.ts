@@ -22,7 +22,7 @@ export type SessionStoreOptions<Data extends object> = SessionOptions<Data>
  * meanwhile.
  */
 export class SessionStore<Data extends object = Record<string, unknown>>
-  extends EventEmitter
+  extends EventEmitter<{ gone: [id: string] }>
   implements Store
 {
   readonly #sessions: Sessions<Data>
@@ -94,15 +94,11 @@ export class SessionStore<Data extends object = Record<string, unknown>>
   /** Whether somebody else had ended a session before it got a new sid, with nothing but that. */
   #isLost(before: HeldSession<Data>, attrs: Data): boolean {
     if (before.id === undefined || !this.#ended.has(before.sid)) return false
-    return this.#sessions.owner(before.data) === this.#sessions.owner(attrs)
+    return this.#sessions.isKept(before.data, attrs)
   }
 }
 
-/** What these need to know of a HeldSession. */
-interface Held {
-  data: object
-  expires_at?: number | undefined
-}
+type Held = Pick<HeldSession<object>, 'data'>
 
 /** A session that throws. The middleware takes a store's error for no session, and logs out. */
 function failing(error: unknown): SessionData {
@@ -113,19 +109,15 @@ function failing(error: unknown): SessionData {
   } as unknown as SessionData
 }
 
-function endOf({ expires_at }: Held): string | null {
-  return expires_at === undefined ? null : new Date(expires_at).toISOString()
-}
-
-function sessionOf(held: Held): SessionData {
-  const attrs = { ...held.data } as Record<string, unknown>
+function sessionOf({ data }: Held): SessionData {
+  const attrs = { ...data } as Record<string, unknown>
   delete attrs['_maxAge']
   const entries = Object.entries(attrs).map(([name, value]) => {
     const flash = /^__flash_(.*)__$/s.exec(name)
     return [flash?.[1] ?? name, { value, flash: flash !== null }]
   })
   const _data = Object.fromEntries(entries) as SessionData['_data']
-  return { _data, _expire: endOf(held), _delete: false, _accessed: null }
+  return { _data, _expire: null, _delete: false, _accessed: null }
 }
 
 function attrsOf<Data>({ _data, _expire }: SessionData, held: Held): Data {
@@ -138,6 +130,5 @@ function attrsOf<Data>({ _data, _expire }: SessionData, held: Held): Data {
 
 /** Milliseconds. That which was stored, unless the request has named another end. */
 function lifetime(end: string | null, held: Held): number | undefined {
-  if (end === endOf(held)) return (held.data as Lifetime)._maxAge
-  return end === null ? undefined : maxAgeUntil(new Date(end))
+  return end === null ? (held.data as Lifetime)._maxAge : maxAgeUntil(new Date(end))
 }

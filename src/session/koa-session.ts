@@ -23,7 +23,9 @@ interface Call {
  * Emits `'gone'` with the id of a session that a request wanted to save, but that had ended
  * meanwhile.
  */
-export class SessionStore<Data extends object = Record<string, unknown>> extends EventEmitter {
+export class SessionStore<Data extends object = Record<string, unknown>> extends EventEmitter<{
+  gone: [id: string]
+}> {
   readonly #sessions: Sessions<Data>
   /** What each request loaded or saved last. */
   readonly #held = new WeakMap<object, HeldSession<Data>>()
@@ -41,39 +43,38 @@ export class SessionStore<Data extends object = Record<string, unknown>> extends
   }
 
   /** The session of a sid, or null. A use of it. */
-  async get(sid: string, _maxAge: unknown, { ctx }: Call): Promise<Data | null> {
+  async get(sid: string, _maxAge: unknown, { ctx = {} }: Call = {}): Promise<Data | null> {
     const held = await this.#sessions.load(sid)
     if (held === null) return null
-    this.#held.set(ctx!, held)
+    this.#held.set(ctx, held)
     // A use moves the end of the session, so none is ever seen near it, but its cookie may be.
-    if (ctx?.sessionOptions?.renew) ctx.sessionOptions.rolling = true
-    return { ...held.data, _expire: held.expires_at }
+    if (ctx.sessionOptions?.renew) ctx.sessionOptions.rolling = true
+    return held.data
   }
 
   /**
    * Saves a session: a new one is created, one that was loaded is written where it was
    * changed, one that has ended since is not.
    */
-  async set(sid: string, session: Data, _maxAge: unknown, { ctx }: Call): Promise<void> {
+  async set(sid: string, session: Data, _maxAge: unknown, { ctx = {} }: Call = {}): Promise<void> {
     const data = { ...session, _expire: undefined }
-    const held = this.#heldFor(sid, data, ctx!)
-    this.#held.set(ctx!, held)
+    const held = this.#heldFor(sid, data, ctx)
+    this.#held.set(ctx, held)
     await held.save(data)
   }
 
   /** Ends a session: no save that is under way brings it back. */
-  async destroy(sid: string, { ctx }: Call): Promise<void> {
-    const held = this.#held.get(ctx!)
+  async destroy(sid: string, { ctx = {} }: Call = {}): Promise<void> {
+    const held = this.#held.get(ctx)
     const ended = await this.#sessions.end(sid)
-    if (held?.sid === sid && !ended) this.#lost.set(ctx!, held)
-    this.#held.delete(ctx!)
+    if (held?.sid === sid && !ended) this.#lost.set(ctx, held)
+    this.#held.delete(ctx)
   }
 
   #heldFor(sid: string, data: Data, ctx: object): HeldSession<Data> {
     const held = this.#held.get(ctx)
     if (held?.sid === sid) return held
     const lost = this.#lost.get(ctx)
-    const { owner } = this.#sessions
-    return lost && owner(lost.data) === owner(data) ? lost : this.#sessions.create(sid)
+    return lost && this.#sessions.isKept(lost.data, data) ? lost : this.#sessions.create(sid)
   }
 }

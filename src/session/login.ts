@@ -16,16 +16,27 @@ export async function logIn<Data extends object>(
   old: { sid: string; held: HeldSession<Data> | undefined },
   renewed: HeldSession<Data>,
   data: Data,
-  { owner, ...limits }: Login
+  { owner, limit, onLimit }: Login
 ): Promise<void> {
   const owner_id = ownerId(owner) ?? check.fail('owner', 'a string or a number')
-  const owned = { owner_id, ...sessions.limits, ...limits }
+  const { limits } = sessions
+  const owned = {
+    owner_id,
+    limit: limit ?? limits.limit,
+    onLimit: onLimit ?? limits.onLimit
+  }
   if (old.held?.id !== undefined && old.held.owner_id === owner_id) {
     // Of one owner the old session would count against the limit. While it lives the limit is
     // looked at, so that it does not end for nothing.
     await served(sessions.tokens.change(old.held.id, owned))
     await sessions.end(old.sid)
   }
-  await renewed.save(data, owned)
-  await sessions.end(old.sid)
+  try {
+    await renewed.save(data, owned)
+    await sessions.end(old.sid)
+  } catch (error) {
+    // It may have been written, and nobody has its sid.
+    sessions.end(renewed.sid).catch(() => {})
+    throw error
+  }
 }

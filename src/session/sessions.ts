@@ -5,6 +5,7 @@ import { UnavailableError } from '../errors'
 import { Tokenstore } from '../main'
 import { Store } from '../store'
 import type { Config, NewToken } from '../types'
+import { changedFields, fieldsOf, type Fields } from './fields'
 import { HeldSession } from './held-session'
 
 /** At most so many sessions of an owner, see `add` of the Tokenstore. */
@@ -98,6 +99,13 @@ export class Sessions<Data extends object> {
   /** A session that is not saved yet. */
   create(sid: string): HeldSession<Data> {
     return new HeldSession(this, sid)
+  }
+
+  /** Whether what was one session is, under a new sid, still the same login. */
+  isKept(before: Data, now: Data): boolean {
+    const owner = this.owner(before)
+    if (owner !== this.owner(now)) return false
+    return owner !== undefined || changedFields(before as Fields, fieldsOf(now)).length === 0
   }
 
   /** Ends the session of a sid. False when there was none. */

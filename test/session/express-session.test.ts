@@ -993,7 +993,7 @@ describe('refused are', () => {
   const plain = store()
   const other = { getKey: () => null }
   test.each<[string, object, string]>([
-    ['an unknown option', { limits: 5 }, 'config must be a plain object with nothing but'],
+    ['an unknown option', { limits: 5 }, 'options must be a plain object with nothing but'],
     ['no object', [], 'options must be a plain object'],
     ['tokens without digest', { tokens: plain }, 'tokens must be a Tokenstore with digest: true'],
     ['tokens of elsewhere', { tokens: other }, 'tokens must be a Tokenstore with digest: true'],
