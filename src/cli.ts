@@ -131,6 +131,7 @@ function readCommand(): (redis: Redis | Cluster) => Promise<string[]> {
     return (redis) => migrate(redis as Redis, { prefix, apply, hashes: !noHashes })
   }
   if (from !== 'connect-redis') fail('--from connect-redis, or nothing for tokenstore 0.0.4')
+  if ('no-hashes' in values) fail('--no-hashes is for tokenstore 0.0.4')
   if (cluster) fail(NOT_ON_A_CLUSTER)
   const { prefix = 'sess:', to = 'token', owner, idle = '86400', ttl } = values
   const options = {

@@ -5,7 +5,7 @@ import * as check from '../check'
 import { readConfig, type Settings } from '../config'
 import { digestOf } from '../digest'
 import { maxAgeOf, withoutEnd } from '../session/cookie'
-import { ownerId } from '../session/sessions'
+import { ownerId } from '../session/owner-id'
 import { moveSessionLua } from './move-session-lua'
 import { count, escaped, objectOf, scan } from './names'
 import { number, progress, section } from './report'
@@ -14,7 +14,7 @@ import { number, progress, section } from './report'
  * connect-redis keeps a session as a string of JSON under `<prefix><sid>`, with a TTL that each
  * request renews.
  */
-export interface SessionOptions {
+export interface MigrationOptions {
   /** That of connect-redis. */
   prefix: string
   /** That of the store to move them to. */
@@ -44,7 +44,7 @@ export const NOT_ON_A_CLUSTER =
  * Moves session by session, each in one atomic step, so that it can be interrupted and run
  * again at any time. Answers the lines to print; no sid is in them.
  */
-export async function migrateSessions(redis: Redis, options: SessionOptions): Promise<string[]> {
+export async function migrateSessions(redis: Redis, options: MigrationOptions): Promise<string[]> {
   const { prefix, to } = options
   const migration = new Migration(redis, options)
   await inOneSlot(redis, prefix, to)
@@ -64,7 +64,7 @@ export async function migrateSessions(redis: Redis, options: SessionOptions): Pr
 
 class Migration {
   readonly #redis: Redis
-  readonly #options: SessionOptions
+  readonly #options: MigrationOptions
   readonly #settings: Settings
   /** Milliseconds. */
   readonly #idle: number
@@ -77,7 +77,7 @@ class Migration {
   readonly #owners = new Set<string>()
   readonly #left = new Map<string, string>()
 
-  constructor(redis: Redis, options: SessionOptions) {
+  constructor(redis: Redis, options: MigrationOptions) {
     const { to, idle, ttl } = options
     this.#redis = redis
     this.#options = options

@@ -4,7 +4,8 @@ import type { Tokenstore } from '../main'
 import { maxAgeOf, withEnd, withoutEnd } from './cookie'
 import type { HeldSession } from './held-session'
 import { logIn } from './login'
-import { served, Sessions, type Limits, type SessionOptions } from './sessions'
+import { Sessions, type Limits, type SessionOptions } from './sessions'
+import { with503 } from './with-503'
 
 /** What a store takes of an Express request. */
 interface Request {
@@ -106,18 +107,18 @@ export class SessionStore extends Store {
 
   /** All sessions, each with the public `id` of its token. Walks the whole store. */
   override all(callback?: Callback<ListedSession[]>): Promise<ListedSession[]> {
-    return settle(served(this.#all()), callback)
+    return settle(with503(this.#all()), callback)
   }
 
   /** How many sessions there are. Walks the whole store. */
   override length(callback?: Callback<number>): Promise<number> {
-    return settle(served(this.#length()), callback)
+    return settle(with503(this.#length()), callback)
   }
 
   /** Ends all sessions: all that is in the store, see `Tokenstore.reset`. */
   override clear(callback?: Callback<void>): Promise<void> {
     return settle(
-      served(this.tokens.reset()).then(() => {}),
+      with503(this.tokens.reset()).then(() => {}),
       callback
     )
   }
@@ -226,7 +227,8 @@ export class SessionStore extends Store {
 
   #hold(session: Handled, held: HeldSession<SessionData>): void {
     this.#held.set(session, held)
-    if (session.req) this.#held.set(session.req, held)
+    // Of a program that works on what `get` gave it may be any field.
+    if (session.req instanceof Object) this.#held.set(session.req, held)
   }
 
   /** What a session was loaded of or saved as, under this very sid. */

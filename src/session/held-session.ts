@@ -3,7 +3,8 @@ import { ConflictError, KeyTakenError, TokenstoreError } from '../errors'
 import { sleep } from '../timers'
 import type { NewToken, Token } from '../types'
 import { changedFields, fieldsOf, laidOver, type Fields } from './fields'
-import { served, type Sessions } from './sessions'
+import type { Sessions } from './sessions'
+import { with503 } from './with-503'
 
 const WRITE_TRIES = 100
 // What the scripts take: 316 years. A cookie of the year 9999 is one that never ends.
@@ -103,7 +104,7 @@ export class HeldSession<Data extends object> {
     const turn = saved.catch(() => {})
     this.#turn = turn
     try {
-      return await served(saved)
+      return await with503(saved)
     } finally {
       if (this.#turn === turn) this.#turn = undefined
     }

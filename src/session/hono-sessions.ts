@@ -3,7 +3,7 @@ import type { SessionData, Store } from 'hono-sessions'
 import type { Tokenstore } from '../main'
 import { setImmediate } from '../timers'
 import type { HeldSession } from './held-session'
-import { maxAgeOf, maxAgeUntil, type Lifetime } from './max-age'
+import { storedMaxAge, maxAgeUntil, type Lifetime } from './max-age'
 import { Sessions, type SessionOptions } from './sessions'
 
 export type SessionStoreOptions<Data extends object> = SessionOptions<Data>
@@ -33,7 +33,7 @@ export class SessionStore<Data extends object = Record<string, unknown>>
 
   constructor(options: SessionStoreOptions<Data> = {}) {
     super()
-    this.#sessions = new Sessions(options, maxAgeOf, (id) => this.emit('gone', id))
+    this.#sessions = new Sessions(options, storedMaxAge, (id) => this.emit('gone', id))
   }
 
   /** The sessions as tokens: to list, count and end those of an owner. */

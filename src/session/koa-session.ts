@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events'
 import type { Tokenstore } from '../main'
 import type { HeldSession } from './held-session'
-import { maxAgeOf } from './max-age'
+import { storedMaxAge } from './max-age'
 import { Sessions, type SessionOptions } from './sessions'
 
 export type SessionStoreOptions<Data extends object> = SessionOptions<Data>
@@ -34,7 +34,7 @@ export class SessionStore<Data extends object = Record<string, unknown>> extends
 
   constructor(options: SessionStoreOptions<Data> = {}) {
     super()
-    this.#sessions = new Sessions(options, maxAgeOf, (id) => this.emit('gone', id))
+    this.#sessions = new Sessions(options, storedMaxAge, (id) => this.emit('gone', id))
   }
 
   /** The sessions as tokens: to list, count and end those of an owner. */

@@ -1,6 +1,8 @@
 import * as check from '../check'
 import type { HeldSession } from './held-session'
-import { ownerId, served, type Limits, type Sessions } from './sessions'
+import { ownerId } from './owner-id'
+import type { Limits, Sessions } from './sessions'
+import { with503 } from './with-503'
 
 /** Who is to have a session, in one step with its first save. */
 export interface Login extends Limits {
@@ -28,7 +30,7 @@ export async function logIn<Data extends object>(
   if (old.held?.id !== undefined && old.held.owner_id === owner_id) {
     // Of one owner the old session would count against the limit. While it lives the limit is
     // looked at, so that it does not end for nothing.
-    await served(sessions.tokens.change(old.held.id, owned))
+    await with503(sessions.tokens.change(old.held.id, owned))
     await sessions.end(old.sid)
   }
   try {

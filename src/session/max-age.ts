@@ -5,7 +5,7 @@ export interface Lifetime {
 }
 
 /** How long a session lives after its last use, by what is stored with it: ms, or null. */
-export function maxAgeOf(session: object): number | null {
+export function storedMaxAge(session: object): number | null {
   return (session as Lifetime)._maxAge ?? null
 }
 

@@ -3,7 +3,7 @@ import uid2 from 'uid2'
 import * as check from '../check'
 import type { Tokenstore } from '../main'
 import type { HeldSession } from './held-session'
-import { maxAgeOf, maxAgeUntil, type Lifetime } from './max-age'
+import { storedMaxAge, maxAgeUntil, type Lifetime } from './max-age'
 import { Sessions, type SessionOptions } from './sessions'
 
 const SID_SIZE = 24
@@ -31,7 +31,7 @@ export function sessionStrategy<Data extends object = SessionData, FlashData = D
   type Stored = Entries<Data, FlashData>
   const { onGone = () => {}, ...options } = given
   if (typeof onGone !== 'function') check.fail('onGone', 'a function')
-  const sessions = new Sessions<Stored>(options, maxAgeOf, onGone)
+  const sessions = new Sessions<Stored>(options, storedMaxAge, onGone)
   const { tokens } = sessions
   const helds = new WeakMap<object, HeldSession<Stored>>()
 

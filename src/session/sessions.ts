@@ -1,12 +1,13 @@
 import { limitArgs } from '../args'
 import * as check from '../check'
 import { CONFIG_NAMES, readConfig, type Settings } from '../config'
-import { UnavailableError } from '../errors'
 import { Tokenstore } from '../main'
 import { Store } from '../store'
 import type { Config, NewToken } from '../types'
 import { changedFields, fieldsOf, type Fields } from './fields'
 import { HeldSession } from './held-session'
+import { ownerId } from './owner-id'
+import { with503 } from './with-503'
 
 /** At most so many sessions of an owner, see `add` of the Tokenstore. */
 export type Limits = Pick<NewToken, 'limit' | 'onLimit'>
@@ -92,7 +93,7 @@ export class Sessions<Data extends object> {
 
   /** The session of a sid, or null. A use of it. */
   async load(sid: unknown): Promise<HeldSession<Data> | null> {
-    const token = await served(this.tokens.getKey(sid))
+    const token = await with503(this.tokens.getKey(sid))
     return token === null ? null : new HeldSession(this, String(sid), token)
   }
 
@@ -110,17 +111,7 @@ export class Sessions<Data extends object> {
 
   /** Ends the session of a sid. False when there was none. */
   end(sid: unknown): Promise<boolean> {
-    return served(this.tokens.delKey(sid))
-  }
-}
-
-/** The answer of Redis; when it is down, an error that a framework makes a 503 of. */
-export async function served<T>(answer: Promise<T>): Promise<T> {
-  try {
-    return await answer
-  } catch (error) {
-    if (!(error instanceof UnavailableError)) throw error
-    throw Object.assign(error, { status: 503, statusCode: 503 })
+    return with503(this.tokens.delKey(sid))
   }
 }
 
@@ -129,11 +120,4 @@ function suitable(settings: Settings | undefined): Settings {
   if (settings.layout.tagPattern !== '')
     check.fail('prefix', 'one with a hash tag, such as {token}: a sid has none to find its slot by')
   return settings
-}
-
-export function ownerId(owner: unknown): string | undefined {
-  if (owner === undefined || owner === null || owner === '') return undefined
-  if (typeof owner === 'string') return owner
-  if (typeof owner === 'number' && Number.isFinite(owner)) return String(owner)
-  return check.fail('the result of owner', 'a string, a number, null or undefined')
 }

@@ -7,7 +7,7 @@ import session, { type SessionData, type Store } from 'express-session'
 import { Redis } from 'ioredis'
 import { createClient } from 'redis'
 import { startRedis } from '../../scripts/redis-server'
-import { migrateSessions, type SessionOptions } from '../../src/cli/migrate-sessions'
+import { migrateSessions, type MigrationOptions } from '../../src/cli/migrate-sessions'
 import { digestOf } from '../../src/digest'
 import { SessionStore, type SessionStoreOptions } from '../../src/session/express-session'
 import { audit, client, closeAfterAll, freshPrefix, keyspace, redisUrl } from '../support'
@@ -29,9 +29,9 @@ interface Move {
   redis: Redis
   /** Of everything; `sess:` and `token` are behind it. */
   at: string
-  options: SessionOptions
+  options: MigrationOptions
   old: RedisStore
-  migrate(options?: Partial<SessionOptions>): Promise<string[]>
+  migrate(options?: Partial<MigrationOptions>): Promise<string[]>
   /** A new app: another one for each call. */
   store(options?: SessionStoreOptions): SessionStore
 }

@@ -60,6 +60,8 @@ const signals = new Map<string, () => void>()
 
 /** What the page takes for granted, around a store of this test. */
 const around = {
+  // test/package/express.test.ts looks at what it uses.
+  app: { use: () => {} },
   Tokenstore: (config: Config) => store<Attrs>(config),
   randomUUID,
   issuedAt,

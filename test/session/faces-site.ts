@@ -15,17 +15,24 @@ export interface Visit {
 
 export type Data = Record<string, string>
 
-/** How a site is started: `age` is that of the cookie in seconds, if it has one. */
+/**
+ * How a site is started: `age` is that of the cookie in seconds, if it has one; with `ownerless`
+ * the store is told of no owners.
+ */
 export interface Start {
   options: SessionOptions<Data>
   age?: number
+  ownerless?: boolean
 }
 
 const waiting: (() => void)[] = []
 const gone: string[] = []
 
 export const onGone = (id: string): number => gone.push(id)
-export const owner = ({ user }: Data): string | undefined => user
+const owner = ({ user }: Data): string | undefined => user
+/** What the store of a site takes of how that is started. */
+export const optionsOf = ({ options, ownerless }: Start): SessionOptions<Data> =>
+  ownerless ? options : { owner, ...options }
 
 /** What a test asks of the site itself; undefined is a request of a visitor. */
 export async function asked({ pathname, searchParams }: URL): Promise<unknown> {

@@ -161,14 +161,17 @@ export function keepsRenewedSidsEnded(starts: Starts): void {
     expect(await at.ask('/gone')).toHaveLength(1)
   })
 
-  test('a login gets its new sid, whatever became of the session before', async () => {
-    const at = await site(starts)
-    const ann = new Browser(at)
-    await ann.go('/?theme=dark')
-    const twin = ann.twin()
-    await overtaken(at, [ann], '/renew?user=ann', () => twin.go('/renew?user=ann'))
-    for (const browser of [ann, twin])
-      expect(await browser.go('/')).toEqual({ theme: 'dark', user: 'ann' })
-    expect(await at.tokens.count('ann')).toBe(2)
-  })
+  test.each([true, false])(
+    'a login gets its new sid, whatever became of the session before (with owner: %p)',
+    async (owned) => {
+      const at = await site(starts, { ownerless: !owned })
+      const ann = new Browser(at)
+      await ann.go('/?theme=dark')
+      const twin = ann.twin()
+      await overtaken(at, [ann], '/renew?user=ann', () => twin.go('/renew?user=ann'))
+      for (const browser of [ann, twin])
+        expect(await browser.go('/')).toEqual({ theme: 'dark', user: 'ann' })
+      expect(await at.tokens.count('ann')).toBe(owned ? 2 : 0)
+    }
+  )
 }

@@ -25,8 +25,8 @@ export function sessionStore(options: SessionStoreOptions = {}): SessionStore {
 
 /** As two processes have them. */
 export function twoStores(): [SessionStore, SessionStore] {
-  const prefix = freshPrefix()
-  return [sessionStore({ prefix }), sessionStore({ prefix })]
+  const options = { prefix: freshPrefix(), owner: ({ user }: { user?: string }) => user }
+  return [sessionStore(options), sessionStore(options)]
 }
 
 /** What the races are run against as well. */

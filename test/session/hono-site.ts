@@ -4,10 +4,10 @@ import { serve } from '@hono/node-server'
 import { Hono } from 'hono'
 import { sessionMiddleware, type Session } from 'hono-sessions'
 import { SessionStore } from '../../src/session/hono-sessions'
-import { asked, onGone, owner, portOf, visit, type Data, type Start } from './faces-site'
+import { asked, onGone, optionsOf, portOf, visit, type Data, type Start } from './faces-site'
 
-function start({ options, age }: Start): Server {
-  const store = new SessionStore<Data>({ owner, ...options })
+function start({ age, ...given }: Start): Server {
+  const store = new SessionStore<Data>(optionsOf(given))
   store.on('gone', onGone)
   const app = new Hono<{
     Variables: { session: Session<Record<string, unknown>>; session_key_rotation: boolean }

@@ -2,7 +2,7 @@ import type { Server } from 'node:http'
 import Koa from 'koa'
 import { createSession, type CreateSessionOptions } from 'koa-session'
 import { SessionStore } from '../../src/session/koa-session'
-import { asked, onGone, owner, visit, type Data, type Start } from './faces-site'
+import { asked, onGone, optionsOf, visit, type Data, type Start } from './faces-site'
 
 export interface KoaStart extends Start {
   more?: CreateSessionOptions
@@ -16,8 +16,8 @@ interface Handled {
   toJSON(): object
 }
 
-export function start({ options, age, more }: KoaStart): Server {
-  const store = new SessionStore<Data>({ owner, ...options })
+export function start({ age, more, ...given }: KoaStart): Server {
+  const store = new SessionStore<Data>(optionsOf(given))
   store.on('gone', onGone)
   const app = new Koa()
   app.on('error', () => {})

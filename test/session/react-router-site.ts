@@ -1,12 +1,12 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { createCookie } from 'react-router'
 import { createSessionStorage } from '../../src/session/react-router'
-import { asked, onGone, owner, visit, type Data, type Start } from './faces-site'
+import { asked, onGone, optionsOf, visit, type Data, type Start } from './faces-site'
 
-export function start({ options, age }: Start): Server {
+export function start({ age, ...given }: Start): Server {
   const cookie = createCookie('sid', { secrets: ['secret'], maxAge: age })
-  const given = { cookie, owner, onGone, ...options } as object
-  const storage = createSessionStorage<Data>(given)
+  const options = { cookie, onGone, ...optionsOf(given) } as object
+  const storage = createSessionStorage<Data>(options)
 
   /** A loader or action, as an app writes it. */
   async function respond(url: URL, header?: string): Promise<[string, object | undefined]> {
