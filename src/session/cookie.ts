@@ -3,6 +3,7 @@ interface Cookie {
   /** Milliseconds; null for a cookie that ends with the browser. */
   originalMaxAge?: number | null
   expires?: string | Date | null
+  toJSON?(): Cookie
 }
 
 // Two looks at the clock make the age of a cookie, so that it comes out a little different
@@ -19,7 +20,7 @@ export function maxAgeOf({ cookie }: { cookie?: Cookie }): number | null {
 /** A session as it is stored. When it ends is what Redis says, so its cookie does not. */
 export function withoutEnd<Session extends { cookie?: Cookie }>(session: Session): Session {
   if (!session.cookie) return session
-  const { expires, ...cookie } = JSON.parse(JSON.stringify(session.cookie)) as Cookie
+  const { expires, ...cookie } = session.cookie.toJSON?.() ?? session.cookie
   const originalMaxAge = maxAgeOf({ cookie: { ...cookie, expires } })
   return { ...session, cookie: { ...cookie, originalMaxAge } }
 }
