@@ -227,8 +227,8 @@ export class SessionStore extends Store {
 
   #hold(session: Handled, held: HeldSession<SessionData>): void {
     this.#held.set(session, held)
-    // Of a program that works on what `get` gave it may be any field.
-    if (session.req instanceof Object) this.#held.set(session.req, held)
+    // Without a request it is a field of the session, if anything.
+    if (session.req && typeof session.req === 'object') this.#held.set(session.req, held)
   }
 
   /** What a session was loaded of or saved as, under this very sid. */

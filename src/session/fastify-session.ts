@@ -16,7 +16,8 @@ type Cookie = Session['cookie']
 
 /** What a store takes of a Fastify request. */
 interface Request {
-  session: FastifySessionObject
+  /** Null after its destroy(). */
+  session: FastifySessionObject | null
   readonly server: {
     decryptSession(cookie: string, request: Request, callback: (error?: Error) => void): void
   }
@@ -78,7 +79,7 @@ export class SessionStore extends EventEmitter<{ gone: [id: string | null] }> im
    * first save.
    */
   idOf({ session }: Pick<Request, 'session'>): string | undefined {
-    return this.#heldAs(session.sessionId, session)?.id
+    return session ? this.#heldAs(session.sessionId, session)?.id : undefined
   }
 
   /** The session of a sid, or null. A use of it, so that a save need not write. */
@@ -160,7 +161,7 @@ export class SessionStore extends EventEmitter<{ gone: [id: string | null] }> im
   }
 
   async #login(request: Request, owner: unknown, limits?: Limits): Promise<void> {
-    const { session } = request
+    const session = request.session ?? (await newSession(request))
     const sid = session.sessionId
     const old = { sid, held: this.#heldAs(sid, session) }
     try {
@@ -220,7 +221,7 @@ function newSession(request: Request): Promise<FastifySessionObject> {
   return new Promise((resolve, reject) => {
     // No signed cookie is empty, so no session is loaded.
     request.server.decryptSession('', request, (error) =>
-      error ? reject(error) : resolve(request.session)
+      error ? reject(error) : resolve(request.session!)
     )
   })
 }

@@ -148,16 +148,17 @@ export class HeldSession<Data extends object> {
 
   async #write(now: Fields): Promise<boolean> {
     const { tokens, merge } = this.#sessions
-    const changed = changedFields(JSON.parse(this.#seen) as Fields, now)
+    const seen = JSON.parse(this.#seen) as Fields
+    const changes = changedFields(seen, now).length > 0
     for (let tries = 1; ; tries++) {
       const known = this.#token!
       const stored = JSON.parse(this.#stored) as Fields
-      const attrs = merge ? laidOver(stored, now, changed) : now
+      const attrs = merge ? this.#merged(stored, seen, now) : now
       // Of what is written, not of what was loaded: owner and lifetime go with the attrs.
       const owner = this.#newOwner(known, stored, attrs)
       const moved = { ...owner, ...this.#newIdle(stored, attrs) }
       const moves = Object.keys(moved).length > 0
-      if (changed.length === 0 && !moves) return true
+      if (!changes && !moves) return true
       const write = { attrs: attrs as Data, from: stored as Data }
       try {
         const token = moves
@@ -176,6 +177,19 @@ export class HeldSession<Data extends object> {
       if (newer === null) return this.#ended(known.id)
       this.#hear(newer)
     }
+  }
+
+  /**
+   * What this request changed over what is stored. One that logged nobody in or out does not
+   * undo that another did: then the fields that say whose the session is stay theirs.
+   */
+  #merged(stored: Fields, seen: Fields, now: Fields): Fields {
+    const owner = (session: Fields): string | undefined => this.#sessions.owner(session as Data)
+    const changed = changedFields(seen, now)
+    const theirs = owner(stored)
+    if (owner(seen) !== owner(now) || owner(seen) === theirs) return laidOver(stored, now, changed)
+    const innocent = changed.filter((name) => owner(laidOver(stored, now, [name])) === theirs)
+    return laidOver(stored, now, innocent)
   }
 
   /** Whose the session is then, if that changes: its own, with its id for an owner, if nobody's. */

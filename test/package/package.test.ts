@@ -51,6 +51,19 @@ const files = (folder: string, within = ''): string[] =>
     entry.isDirectory() ? files(folder, join(within, entry.name)) : [join(within, entry.name)]
   )
 
+// What the session stores are for, and what a project has beside them.
+const FRAMEWORKS = [
+  ...['express', 'express-session', 'fastify', '@fastify', 'koa', 'koa-session'],
+  ...['hono', 'hono-sessions', 'react-router']
+]
+const SUBPATHS = [
+  'tokenstore/express-session',
+  'tokenstore/fastify-session',
+  'tokenstore/koa-session',
+  'tokenstore/hono-sessions',
+  'tokenstore/react-router'
+]
+
 interface Locked {
   dev?: boolean
   optional?: boolean
@@ -101,7 +114,8 @@ beforeAll(async () => {
     '--no-fund',
     tarball
   ])
-  symlinkSync(join(project, 'node_modules', '@types'), join(dir, 'node_modules', '@types'))
+  for (const name of ['@types', ...FRAMEWORKS])
+    symlinkSync(join(project, 'node_modules', name), join(dir, 'node_modules', name))
 })
 afterAll(() => rmSync(dir, { recursive: true, force: true }))
 
@@ -115,6 +129,7 @@ describe('the tarball', () => {
         'MIGRATING.md',
         'README.md',
         'RECIPES.md',
+        'SESSIONS.md',
         'TOPOLOGIES.md',
         'dist',
         'lua',
@@ -310,6 +325,25 @@ describe('what is installed', () => {
     expect(await run(process.execPath, ['old.cjs'])).toBe('null 24 some-id bar\nnull 1\n')
   })
 
+  test('has a store for each framework, imported or required', async () => {
+    writeFileSync(
+      join(dir, 'stores.mjs'),
+      `import { createRequire } from 'node:module'
+      const require = createRequire(import.meta.url)
+      for (const of of ${JSON.stringify(SUBPATHS)}) {
+        const [imported, required] = [await import(of), require(of)]
+        const names = Object.keys(required)
+        const same = names.filter((name) => imported[name] === required[name])
+        console.log(of, names.join(), same.join(), typeof required[names[0]])
+      }`
+    )
+    const lines = SUBPATHS.map((of) => {
+      const name = of.endsWith('react-router') ? 'createSessionStorage' : 'SessionStore'
+      return `${of} ${name} ${name} function\n`
+    })
+    expect(await run(process.execPath, ['stores.mjs'])).toBe(lines.join(''))
+  })
+
   test('gives its scripts to other programs by name, and nothing that it does not promise', async () => {
     writeFileSync(
       join(dir, 'files.cjs'),
@@ -473,6 +507,33 @@ describe('types', () => {
       moduleResolution: ts.ModuleResolutionKind.Node16
     }
     expect(compile(programs, options)).toBe('')
+  })
+
+  test('of the session stores are right, each in an app of its framework', () => {
+    const stores = `import { SessionStore as ExpressStore } from 'tokenstore/express-session'
+      import { SessionStore as FastifyStore } from 'tokenstore/fastify-session'
+      import { SessionStore as HonoStore } from 'tokenstore/hono-sessions'
+      import { SessionStore as KoaStore } from 'tokenstore/koa-session'
+      import { createSessionStorage } from 'tokenstore/react-router'`
+    const required = `${stores}
+      export const all = [ExpressStore, FastifyStore, HonoStore, KoaStore, createSessionStorage]`
+    const sessions = `${stores}
+      import { Tokenstore } from 'tokenstore'
+      import type { FastifySessionOptions } from '@fastify/session'
+      import express from 'express'
+      import expressSession, { type SessionData } from 'express-session'
+      import type { FastifyRequest, Session } from 'fastify'
+      import { Hono } from 'hono'
+      import { sessionMiddleware } from 'hono-sessions'
+      import Koa from 'koa'
+      import { createSession } from 'koa-session'
+      ${readFileSync(join(__dirname, 'sessions.txt'), 'utf8')}`
+    const options = {
+      module: ts.ModuleKind.Node20,
+      moduleResolution: ts.ModuleResolutionKind.Node16,
+      skipLibCheck: true
+    }
+    expect(compile({ 'sessions.mts': sessions, 'stores.cts': required }, options)).toBe('')
   })
 
   test('are right for a project as `tsc --init` makes it, with ioredis 6 and 5', () => {

@@ -568,6 +568,37 @@ describe('the owner', () => {
     expect((await other.visit(fieldsOf)).body).toEqual({ user: { id: 'bo' } })
   })
 
+  test('logged out everywhere, a request under way gets no new sid for it', async () => {
+    const { store, gone, prefix } = sessionStore({ owner: userId })
+    const ann = (await site(store)).browser()
+    await ann.visit(signIn('ann'))
+    const id = await idIn(store)
+    const old = sidOf(ann)
+    await ann.visit(async (request) => {
+      const { user } = request.session
+      await store.tokens.delOwner('ann')
+      await done((then) => request.session.regenerate(then))
+      Object.assign(request.session, { user, n: 1 })
+    })
+    expect(sidOf(ann)).not.toBe(old)
+    expect((await ann.visit(fieldsOf)).body).toEqual({})
+    expect(gone).toEqual([id])
+    expect(await keyspace(redis, prefix)).toEqual({})
+  })
+
+  test('logged out everywhere, another may log in in that place', async () => {
+    const { store, gone } = sessionStore({ owner: userId })
+    const ann = (await site(store)).browser()
+    await ann.visit(signIn('ann'))
+    await ann.visit(async (request) => {
+      await store.tokens.delOwner('ann')
+      await signIn('bob')(request)
+    })
+    expect((await ann.visit(fieldsOf)).body).toEqual({ user: { id: 'bob' } })
+    expect(await ownersOf(store)).toEqual(['bob'])
+    expect(gone).toEqual([])
+  })
+
   describe('at a login without a new sid', () => {
     const promote = async (onPromote: 'allow' | 'warn' | 'refuse' | undefined) => {
       const { store } = sessionStore({ owner: userId, onPromote })
@@ -782,6 +813,22 @@ describe('login', () => {
     expect(await store.tokens.count('ann')).toBe(1)
   })
 
+  test('after a destroy makes a new session', async () => {
+    const { store } = sessionStore()
+    const ann = (await site(store)).browser()
+    await ann.visit(put({ n: 1 }))
+    const answer = await ann.visit(async (request) => {
+      await done((then) => request.session.destroy(then))
+      const id = store.idOf(request)
+      await store.login(request, 'ann')
+      return id
+    })
+    expect(answer).toMatchObject({ status: 200, body: null })
+    expect((await ann.visit(fieldsOf)).body).toEqual({})
+    expect(await store.tokens.getKey(sidOf(ann))).toMatchObject({ owner_id: 'ann' })
+    expect(await store.length()).toBe(1)
+  })
+
   test.each([[undefined], [null], [''], [{}]])('of %p is refused', async (owner) => {
     const { store } = sessionStore()
     const ann = (await site(store)).browser()
@@ -865,6 +912,29 @@ describe('without Redis', () => {
     expect(Date.now() - asked).toBeLessThan(2000)
     expect(route).not.toHaveBeenCalled()
     expect(errors).toMatchObject([{ code: 'TSUNAVAILABLE', status: 503, statusCode: 503 }])
+  })
+
+  test('a destroy or regenerate without a callback ends no process', async () => {
+    const { port, stop } = await server()
+    const { store } = sessionStore({ ...times, redis: { port } })
+    const ann = (await site(store)).browser()
+    await ann.visit(put({ n: 1 }))
+    const rejections: unknown[] = []
+    const note = (error: unknown): number => rejections.push(error)
+    process.on('unhandledRejection', note)
+    await ann.visit(async (request) => {
+      const { session, sessionID } = request
+      await stop()
+      session.destroy(undefined as never)
+      await expect(store.destroy(sessionID)).rejects.toMatchObject({ status: 503 })
+      request.session = session
+      session.regenerate(undefined as never)
+      await expect(store.destroy(sessionID)).rejects.toMatchObject({ status: 503 })
+      request.session = undefined as never
+    })
+    await new Promise(setImmediate)
+    process.off('unhandledRejection', note)
+    expect(rejections).toEqual([])
   })
 
   test('that hangs, likewise; a save and a destroy reject, too', async () => {

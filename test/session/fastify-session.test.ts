@@ -7,7 +7,7 @@ import { monitor } from '../driver/monitor'
 import { client, closeAfterAll, freshPrefix, keyspace, redisUrl } from '../support'
 import { closeLater } from '../support/close-after-all'
 import { Browser, connectRedis, fastifyApp, sessionStore, twoStores } from './fastify-app'
-import { lostUpdates, races, revivals } from './fastify-races'
+import { clear, lostUpdates, races, revivals } from './fastify-races'
 
 closeAfterAll()
 
@@ -281,6 +281,57 @@ describe('a session that has ended', () => {
     expect(await keyspace(redis, prefix)).toEqual({})
   })
 
+  test.each(['ann', 'bob'])(
+    'is not revived by regenerate with its user, but another logs in (%s)',
+    async (user) => {
+      const { store, prefix } = own({ owner: ({ user }) => user })
+      const gone: unknown[] = []
+      store.on('gone', (id) => gone.push(id))
+      const { browser } = await site(store, {
+        '/put': put,
+        '/again': async (request) => {
+          await store.tokens.delOwner('ann')
+          request.session.user = user
+          await request.session.regenerate(['user'])
+        }
+      })
+      const ann = browser()
+      await ann.get('/put')
+      const old = ann.sid
+      await ann.get('/again')
+      expect(ann.sid).not.toBe(old)
+      const again = user === 'bob'
+      expect(fieldsIn((await ann.get('/')).body)).toEqual(again ? { user } : {})
+      expect(await store.tokens.count(user)).toBe(again ? 1 : 0)
+      expect(gone[0]).toBe(again ? undefined : null)
+      if (!again) expect(JSON.stringify(await keyspace(redis, prefix))).not.toContain('ann')
+    }
+  )
+
+  test('is not made again when it is emptied, field by field', async () => {
+    const { store, prefix } = own()
+    const { browser } = await site(store, {
+      '/put': put,
+      '/clear': async ({ session }) => {
+        clear(session)
+        session.n = 1
+      },
+      '/late': async ({ session }) => {
+        await store.tokens.delKey(session.sessionId)
+        clear(session)
+        session.user = 'ann'
+      }
+    })
+    const ann = browser()
+    await ann.get('/put')
+    const { sid } = ann
+    await ann.get('/clear')
+    expect(ann.sid).toBe(sid)
+    expect(fieldsIn((await ann.get('/')).body)).toEqual({ n: 1 })
+    await ann.get('/late')
+    expect(await keyspace(redis, prefix)).toEqual({})
+  })
+
   test('was never there: an object that is saved after its destroy is not', async () => {
     const { store, prefix } = own()
     const { browser } = await site(store, {
@@ -374,6 +425,26 @@ describe('an owner', () => {
     await other.get('/login')
     expect(await store.tokens.getKey(other.sid)).toMatchObject({ owner_id: 'ann' })
     expect(await store.tokens.count('ann')).toBe(1)
+  })
+
+  test('logs in after a destroy, with a new session', async () => {
+    const { store } = own()
+    const { browser } = await site(store, {
+      '/put': put,
+      '/login': async (request) => {
+        await request.session.destroy()
+        const id = store.idOf(request)
+        await store.login(request, 'ann')
+        return { id }
+      }
+    })
+    const ann = browser()
+    await ann.get('/put')
+    const { sid } = ann
+    expect(await ann.get('/login')).toEqual({ status: 200, body: '{}' })
+    expect(ann.sid).not.toBe(sid)
+    expect(fieldsIn((await ann.get('/')).body)).toEqual({})
+    expect(await store.tokens.getKey(ann.sid)).toMatchObject({ owner_id: 'ann' })
   })
 
   test('over the limit of a login leaves the request its session', async () => {

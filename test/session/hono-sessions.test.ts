@@ -1,4 +1,6 @@
-import { client, closeAfterAll, names } from '../support'
+import { SessionStore } from '../../src/session/hono-sessions'
+import { client, closeAfterAll, freshPrefix, names, redisUrl } from '../support'
+import { closeLater } from '../support/close-after-all'
 import { Browser, program, site, type Site } from './faces'
 import { behaves, keepsRenewedSidsEnded } from './faces-suite'
 
@@ -26,6 +28,16 @@ describe('a store for hono-sessions', () => {
     await ann.go('/renew?forget=theme')
     expect(await stored(at)).toEqual({ user: 'ann' })
     expect(await ann.go('/')).toEqual({ user: 'ann' })
+  })
+
+  test('one that ends in the far future is stored', async () => {
+    const prefix = freshPrefix()
+    const store = new SessionStore({ prefix, redis: redisUrl() })
+    closeLater(() => store.tokens.quit())
+    const _expire = new Date('9999-12-31').toISOString()
+    const _data = { user: { value: 'ann', flash: false } }
+    await store.createSession('sid', { _data, _expire, _delete: false, _accessed: null })
+    expect((await store.tokens.getKey('sid'))!.expires_at).toBeGreaterThan(9_999_999_999_999)
   })
 
   test('a flash entry is read once', async () => {

@@ -43,6 +43,10 @@ describe('a store for koa-session', () => {
     expect(await stored()).toEqual({ user: 'ann', _maxAge: 7000 })
     const [token] = await at.tokens.list('ann')
     expect(token!.expires_at! - token!.used_at!).toBe(7000)
+    // 316 years is the most that there is.
+    await ann.go('/?maxAge=10000000000000')
+    expect(await stored()).toEqual({ user: 'ann', _maxAge: 10_000_000_000_000 })
+    expect((await at.tokens.list('ann'))[0]!.expires_at).toBeGreaterThan(9_999_999_999_999)
     const session = await site(start)
     await logIn(session)
     expect((await session.tokens.list('ann'))[0]!.attrs).toEqual({ user: 'ann', _session: true })

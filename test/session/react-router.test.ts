@@ -61,6 +61,16 @@ describe('a storage for React Router', () => {
     expect(await stored()).toEqual({ user: 'ann' })
   })
 
+  test('one whose cookie ends in the far future is stored', async () => {
+    const { tokens } = open().strategy
+    const storage = createTokenStorage<Data, { error: string }>({ cookie, tokens, owner })
+    const session = await storage.getSession()
+    session.set('user', 'ann')
+    await storage.commitSession(session, { expires: new Date('9999-12-31') })
+    const [token] = await tokens.list('ann')
+    expect(token!.expires_at).toBeGreaterThan(9_999_999_999_999)
+  })
+
   test('an update never creates, whatever brought the sid', async () => {
     const { strategy, prefix, gone } = open()
     const sid = await strategy.createData({ user: 'ann' })
