@@ -71,9 +71,8 @@ export class SessionStore extends Store {
    * before it returns: then express-session sends its response in one piece.
    */
   override touch(sid: string, session: SessionData, callback?: Callback<void>): Promise<void> {
-    const { cookie } = withoutEnd(session)
     const held = this.#heldAs(sid, session)
-    if (!held?.isSaved({ cookie })) return settle(this.#touch(sid, held, cookie), callback)
+    if (!isSaved(held, session)) return settle(this.#touch(sid, session, held), callback)
     callback?.(null)
     return Promise.resolve()
   }
@@ -172,9 +171,10 @@ export class SessionStore extends Store {
 
   async #touch(
     sid: string,
-    known: HeldSession<SessionData> | undefined,
-    cookie: SessionData['cookie']
+    session: SessionData,
+    known: HeldSession<SessionData> | undefined
   ): Promise<void> {
+    const { cookie } = withoutEnd(session)
     const held = known ?? (await this.#sessions.load(sid))
     await held?.saveOnly({ cookie })
   }
@@ -236,6 +236,15 @@ export class SessionStore extends Store {
     // By its request, should the app have put a Proxy around it.
     const known = [session, session?.req].map((object) => object && this.#held.get(object))
     return known.find((held) => held?.sid === sid)
+  }
+}
+
+/** Whether a touch has nothing to do. When that cannot be told, the touch says why. */
+function isSaved(held: HeldSession<SessionData> | undefined, session: SessionData): boolean {
+  try {
+    return held?.isSaved({ cookie: withoutEnd(session).cookie }) ?? false
+  } catch {
+    return false
   }
 }
 

@@ -537,6 +537,15 @@ describe('the owner', () => {
     }
   )
 
+  test('one that throws at a session stored earlier is told, and the request answered', async () => {
+    const { store, prefix } = sessionStore()
+    const { cookie } = await (await site(store)).browser().visit(put({ a: 1 }))
+    const owner = (session: object): string => (session as { user: { id: string } }).user.id
+    const later = await site(sessionStore({ prefix, owner }).store)
+    expect((await later.browser(cookie).visit(fieldsOf)).body).toEqual({ a: 1 })
+    expect(later.errors).toEqual([expect.any(TypeError)])
+  })
+
   test('a logout without destroy makes the session nobody’s', async () => {
     const { store } = sessionStore({ owner: userId })
     const ann = (await site(store)).browser()
