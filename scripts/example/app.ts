@@ -44,11 +44,17 @@ export async function exampleApp(
       secret: randomBytes(32).toString('hex'),
       resave: false,
       saveUninitialized: false,
-      // A browser sends a Lax cookie along with no POST of another site, and whatever changes
-      // something here is a POST: so no other site can do it. Behind TLS add `secure: true`.
+      // Behind TLS add `secure: true`.
       cookie: { httpOnly: true, sameSite: 'lax' }
     })
   )
+  // Whatever changes something here is a POST. A browser sends a Lax cookie along with none of
+  // another site, but a login needs no cookie.
+  app.use((request, response, next) => {
+    const isForeign = request.get('sec-fetch-site') === 'cross-site'
+    if (isForeign && request.method === 'POST') response.sendStatus(403)
+    else next()
+  })
 
   app.get('/login', (request, response) => {
     const changed = 'changed' in request.query

@@ -213,7 +213,8 @@ function asLoaded(session: Session): Session {
 
 /** When a session ends, used or not; null for one whose cookie has an age, or no end. */
 function fixedEnd({ originalMaxAge, expires }: Cookie): Date | null {
-  return originalMaxAge == null && expires ? new Date(expires) : null
+  const end = new Date(originalMaxAge == null && expires ? expires : NaN)
+  return Number.isNaN(end.getTime()) ? null : end
 }
 
 /** Gives a request a new session. */

@@ -119,6 +119,15 @@ describe('the example', () => {
     expect(response.headers.get('content-security-policy')).toContain("default-src 'none'")
   })
 
+  test('lets no form of another site log somebody in', async () => {
+    const response = await fetch(`${example.url}/login`, {
+      method: 'POST',
+      headers: { 'sec-fetch-site': 'cross-site' },
+      body: new URLSearchParams(ann)
+    })
+    expect([response.status, response.headers.get('set-cookie')]).toEqual([403, null])
+  })
+
   test('fills no markup into a page', async () => {
     const page = await new Browser(example.url).open('/lost', { name: `"><b a='&` })
     expect(page).toContain('value="&#34;&#62;&#60;b a=&#39;&#38;"')
