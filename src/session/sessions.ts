@@ -3,6 +3,7 @@ import * as check from '../check'
 import { CONFIG_NAMES, readConfig, type Settings } from '../config'
 import { Tokenstore } from '../main'
 import { Store } from '../store'
+import { setImmediate } from '../timers'
 import type { Config, NewToken } from '../types'
 import { changedFields, fieldsOf, type Fields } from './fields'
 import { HeldSession } from './held-session'
@@ -54,6 +55,7 @@ export class Sessions<Data extends object> {
   /** Milliseconds. */
   readonly idle: number | null
   readonly ttl: number | null
+  #turn: Promise<void> | undefined
   /** How long a session lives after its last use, by its cookie: milliseconds, or null. */
   readonly maxAge: (session: Data) => number | null
 
@@ -93,8 +95,23 @@ export class Sessions<Data extends object> {
 
   /** The session of a sid, or null. A use of it. */
   async load(sid: unknown): Promise<HeldSession<Data> | null> {
+    await this.#othersOfThisTurn()
     const token = await with503(this.tokens.getKey(sid))
     return token === null ? null : new HeldSession(this, String(sid), token)
+  }
+
+  /**
+   * Each request comes in a tick of its own, but those that the event loop found together load
+   * their sessions together: `getKey` sends the calls of one tick in one command.
+   */
+  #othersOfThisTurn(): Promise<void> {
+    this.#turn ??= new Promise((resolve) => {
+      setImmediate(() => {
+        this.#turn = undefined
+        resolve()
+      })
+    })
+    return this.#turn
   }
 
   /** A session that is not saved yet. */

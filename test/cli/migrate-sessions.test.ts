@@ -276,9 +276,14 @@ test('what the old app saves while it is moved is moved as well; what it ends st
   await old.set('saved', dataOf('ann'))
   await old.set('ended', dataOf('ann'))
   const evalsha = redis.evalsha.bind(redis) as (...args: unknown[]) => Promise<unknown>
-  const moved = jest.spyOn(redis, 'evalsha').mockImplementationOnce(async (...args: unknown[]) => {
+  const change = async (): Promise<void> => {
     await old.set('saved', { ...dataOf('ben'), visits: 2 } as Data)
     await old.destroy('ended')
+  }
+  // Once, before any of them is moved.
+  let changed: Promise<void> | undefined
+  const moved = jest.spyOn(redis, 'evalsha').mockImplementation(async (...args: unknown[]) => {
+    await (changed ??= change())
     return evalsha(...args)
   })
   expect((await migrate())[0]).toMatch(/^1 session of .* 1 of them of 1 owner$/)

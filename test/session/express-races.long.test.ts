@@ -5,6 +5,8 @@ import { sessionStore } from './express-site'
 closeAfterAll()
 
 const ROUNDS = 1000
+// The 1,000 of which SESSIONS.md tells take two minutes more.
+const CONTROL = 100
 const races = Object.entries(RACES)
 // Of these connect-redis revives none: EXPIRE of what is gone, and a sid that nobody has.
 const harmless = ['touch', 'regenerate']
@@ -14,10 +16,10 @@ test.each(races)(`%s: of ${ROUNDS} sessions that were logged out none is back`, 
 })
 
 test.each(races)('%s: connect-redis, for comparison', async (name, race) => {
-  const found = await revived(await connectRedis(), race, ROUNDS)
-  console.info(`connect-redis, ${name}: ${found} of ${ROUNDS} sessions revived`)
+  const found = await revived(await connectRedis(), race, CONTROL)
+  console.info(`connect-redis, ${name}: ${found} of ${CONTROL} sessions revived`)
   if (harmless.includes(name)) expect(found).toBe(0)
-  else expect(found).toBeGreaterThan(ROUNDS * 0.9)
+  else expect(found).toBeGreaterThan(CONTROL * 0.9)
 })
 
 test(`eight writers, ${ROUNDS} rounds: no update is lost`, async () => {
@@ -25,7 +27,7 @@ test(`eight writers, ${ROUNDS} rounds: no update is lost`, async () => {
 })
 
 test('eight writers: connect-redis, for comparison', async () => {
-  const missing = await lost(await connectRedis(), ROUNDS)
-  console.info(`connect-redis: ${missing} of ${8 * ROUNDS} updates lost`)
-  expect(missing).toBeGreaterThan(ROUNDS * 0.9)
+  const missing = await lost(await connectRedis(), CONTROL)
+  console.info(`connect-redis: ${missing} of ${8 * CONTROL} updates lost`)
+  expect(missing).toBeGreaterThan(CONTROL * 0.9)
 })

@@ -5,7 +5,7 @@ import { done, save, sessionStore, site } from './express-site'
 closeAfterAll()
 
 // express-races.long.test.ts has a thousand.
-const ROUNDS = 8
+const ROUNDS = 4
 
 test.each(Object.entries(RACES))('%s: a session that is logged out stays so', async (_, race) => {
   expect(await revived(sessionStore({ owner }).store, race, ROUNDS)).toBe(0)

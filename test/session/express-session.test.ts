@@ -450,6 +450,19 @@ describe('a request that only reads', () => {
     expect(await keyspace(redis, owned.prefix)).toEqual(before)
   })
 
+  test('shares its command with those that come in the same turn', async () => {
+    const { store } = sessionStore()
+    await store.set('sid', { cookie: { originalMaxAge: null }, n: 1 } as never)
+    const watched = await monitor(redisUrl())
+    // A tick for each, as requests have.
+    const later = (): Promise<unknown> =>
+      new Promise((resolve) => setImmediate(() => resolve(store.get('sid'))))
+    expect(await Promise.all([later(), later(), later()])).toMatchObject(Array(3).fill({ n: 1 }))
+    const sent = scriptsIn(await watched.sent())
+    watched.close()
+    expect(sent).toHaveLength(1)
+  })
+
   test('moves the end once it may be moved by touchEvery', async () => {
     const owned = sessionStore({ touchEvery: 0.001 })
     const ann = (await site(owned.store)).browser()

@@ -5,6 +5,7 @@ import { lostUpdates, races, revivals } from './fastify-races'
 closeAfterAll()
 
 const ROUNDS = 1000
+const CONTROL = 100
 
 describe.each(Object.entries(races))('a slow request: %s', (_name, race) => {
   it('revives no session', async () => {
@@ -13,7 +14,7 @@ describe.each(Object.entries(races))('a slow request: %s', (_name, race) => {
 
   it('revives nearly all of connect-redis', async () => {
     const store = await connectRedis()
-    expect(await revivals([store, store], race, ROUNDS)).toBeGreaterThan(0.9 * ROUNDS)
+    expect(await revivals([store, store], race, CONTROL)).toBeGreaterThan(0.9 * CONTROL)
   })
 })
 
@@ -23,6 +24,6 @@ describe('eight requests that each write a field', () => {
   })
 
   it('lose some of connect-redis', async () => {
-    expect(await lostUpdates(await connectRedis(), ROUNDS)).toBeGreaterThan(ROUNDS)
+    expect(await lostUpdates(await connectRedis(), CONTROL)).toBeGreaterThan(CONTROL)
   })
 })

@@ -235,7 +235,7 @@ describe('a lifetime', () => {
 })
 
 describe('a session that has ended', () => {
-  const ROUNDS = 20
+  const ROUNDS = 5
 
   test.each(Object.entries(races))('is not revived by a slow request: %s', async (_, race) => {
     expect(await revivals(twoStores(), race, ROUNDS)).toBe(0)

@@ -13,7 +13,6 @@ const FIRST = [
   'cli/load',
   'staleness/staleness',
   'package/package',
-  'races/reset',
   'cli/migrate',
   'lifetimes/walk',
   'languages/runners'
