@@ -20,7 +20,7 @@ describe.each(Object.entries(races))('a slow request: %s', (_name, race) => {
 
 describe('eight requests that each write a field', () => {
   it('lose none', async () => {
-    expect(await lostUpdates(sessionStore(), ROUNDS)).toBe(0)
+    expect(await lostUpdates(sessionStore(), ROUNDS / 4)).toBe(0)
   })
 
   it('lose some of connect-redis', async () => {

@@ -13,7 +13,6 @@ const FIRST = [
   'cli/load',
   'staleness/staleness',
   'package/package',
-  'cli/migrate',
   'lifetimes/walk',
   'languages/runners'
 ].map((name) => `/test/${name}.test.ts`)
