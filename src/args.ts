@@ -14,7 +14,7 @@ export const OF_THIS_OWNER = 'one once issued to this owner: it carries another 
 
 /**
  * The most characters of a key or a hash. The digest of a session id that a framework drew is
- * as short as any other.
+ * no longer than another.
  */
 export function mostCharacters({ digest }: Settings): number {
   return digest ? MAX_COOKIE : MAX_KEY_BYTES
