@@ -149,7 +149,6 @@ export class HeldSession<Data extends object> {
   async #write(now: Fields): Promise<boolean> {
     const { tokens, merge } = this.#sessions
     const seen = JSON.parse(this.#seen) as Fields
-    const changes = changedFields(seen, now).length > 0
     for (let tries = 1; ; tries++) {
       const known = this.#token!
       const stored = JSON.parse(this.#stored) as Fields
@@ -158,7 +157,7 @@ export class HeldSession<Data extends object> {
       const owner = this.#newOwner(known, stored, attrs)
       const moved = { ...owner, ...this.#newIdle(stored, attrs) }
       const moves = Object.keys(moved).length > 0
-      if (!changes && !moves) return true
+      if (!moves && changedFields(stored, attrs).length === 0) return true
       const write = { attrs: attrs as Data, from: stored as Data }
       try {
         const token = moves
